@@ -1,0 +1,118 @@
+package schemas
+
+import (
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
+)
+
+// Type is what a record is, with the version of its layout: the value of its `type`
+// header, so that a reader can skip it without decoding it.
+type Type string
+
+// The types that are written today.
+const (
+	TypeAction     Type = "action/1"
+	TypeOutcome    Type = "outcome/1"
+	TypeClaim      Type = "claim/1"
+	TypeSnapshot   Type = "snapshot/1"
+	TypeCheckpoint Type = "checkpoint/1"
+	TypeLease      Type = "lease/1"
+)
+
+// Header keys.
+const (
+	// HeaderType holds the record's Type.
+	HeaderType = "type"
+	// HeaderTo holds, on outcomes, the gateway that waits for it.
+	HeaderTo = "to"
+	// HeaderTraceparent holds the W3C trace context.
+	HeaderTraceparent = "traceparent"
+)
+
+// CheckpointKey is the record key of a shard's checkpoint in its partition of the
+// snapshots topic. Actors' keys are 16 bytes long, so it is nobody's.
+const CheckpointKey = "checkpoint"
+
+// ClaimKey is the record key of claims.
+const ClaimKey = "claim"
+
+var (
+	// ErrUnknownType says that a record is of a type that this build does not know: it was
+	// written by a newer version. Nothing is lost; a newer build reads it.
+	ErrUnknownType = errors.New("unknown record type")
+	// ErrMalformed says that a record's bytes are not what its type says.
+	ErrMalformed = errors.New("malformed record")
+)
+
+// TypeOf says of which type a message is written.
+func TypeOf(m proto.Message) Type {
+	switch m.(type) {
+	case *actorlogv1.Action:
+		return TypeAction
+	case *actorlogv1.Outcome:
+		return TypeOutcome
+	case *actorlogv1.Claim:
+		return TypeClaim
+	case *actorlogv1.Snapshot:
+		return TypeSnapshot
+	case *actorlogv1.Checkpoint:
+		return TypeCheckpoint
+	case *actorlogv1.Lease:
+		return TypeLease
+	}
+	panic(fmt.Sprintf("schemas: %T is no record", m))
+}
+
+// Encode returns the bytes of a record's value. Fields unknown to this build that the
+// message came with are kept. The only error is a text field that is not valid UTF-8.
+func Encode(m proto.Message) ([]byte, error) {
+	b, err := proto.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("%w: encoding a record of type %s: %w", ErrMalformed, TypeOf(m), err)
+	}
+	return b, nil
+}
+
+// Decode reads a record's value into the newest layout of its type. The errors are
+// ErrUnknownType and ErrMalformed, wrapped.
+func Decode(t Type, value []byte) (proto.Message, error) {
+	var m proto.Message
+	switch t {
+	case TypeAction:
+		m = new(actorlogv1.Action)
+	case TypeOutcome:
+		m = new(actorlogv1.Outcome)
+	case TypeClaim:
+		m = new(actorlogv1.Claim)
+	case TypeSnapshot:
+		m = new(actorlogv1.Snapshot)
+	case TypeCheckpoint:
+		m = new(actorlogv1.Checkpoint)
+	case TypeLease:
+		m = new(actorlogv1.Lease)
+	default:
+		return nil, fmt.Errorf("%w %q: written by a newer version of actorlog, which can read it", ErrUnknownType, t)
+	}
+	if err := proto.Unmarshal(value, m); err != nil {
+		return nil, fmt.Errorf("%w: decoding a record of type %s: %w", ErrMalformed, t, err)
+	}
+	return m, nil
+}
+
+// DecodeAs decodes a value whose type must be M's.
+func DecodeAs[M proto.Message](t Type, value []byte) (M, error) {
+	var zero M
+	m, err := Decode(t, value)
+	if err != nil {
+		return zero, err
+	}
+	typed, ok := m.(M)
+	if !ok {
+		return zero, fmt.Errorf("%w: a %s where a %s belongs", ErrMalformed, t, TypeOf(zero))
+	}
+	return typed, nil
+}
