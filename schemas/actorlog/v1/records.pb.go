@@ -539,6 +539,10 @@ type Action struct {
 	TimeUnixMs int64 `protobuf:"varint,5,opt,name=time_unix_ms,json=timeUnixMs,proto3" json:"time_unix_ms,omitempty"`
 	// Creation, when the actor may be absent.
 	Creation *Creation `protobuf:"bytes,6,opt,name=creation,proto3" json:"creation,omitempty"`
+	// Sequence number of the caller's gateway in this partition: strictly increasing in the
+	// order of the log. An action that does not exceed the highest of its gateway before it is a
+	// copy that the transport made, and is passed over. 0: none, never taken for a copy.
+	Sequence uint64 `protobuf:"varint,7,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// Body says what to do. Numbers to 39 are kept for further bodies.
 	//
 	// Types that are valid to be assigned to Body:
@@ -622,6 +626,13 @@ func (x *Action) GetCreation() *Creation {
 		return x.Creation
 	}
 	return nil
+}
+
+func (x *Action) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
 }
 
 func (x *Action) GetBody() isAction_Body {
@@ -1098,19 +1109,17 @@ func (x *Claim) GetTimeUnixMs() int64 {
 	return 0
 }
 
-// Recent is a request that the actor remembers.
+// Recent is a request with an idempotency key that the actor remembers.
 type Recent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Idempotency key, or the request id when generated is set.
-	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Idempotency key.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	// Offset of its outcome in the events topic.
 	Offset int64 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
 	// The actor's time of that outcome.
 	TimeUnixMs int64 `protobuf:"varint,3,opt,name=time_unix_ms,json=timeUnixMs,proto3" json:"time_unix_ms,omitempty"`
 	// Fingerprint of what was asked, so that a key used for something else is refused.
-	Fingerprint uint64 `protobuf:"fixed64,4,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
-	// Whether the id was made by the gateway and not by the client.
-	Generated     bool `protobuf:"varint,5,opt,name=generated,proto3" json:"generated,omitempty"`
+	Fingerprint   uint64 `protobuf:"fixed64,4,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1145,9 +1154,9 @@ func (*Recent) Descriptor() ([]byte, []int) {
 	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{12}
 }
 
-func (x *Recent) GetId() string {
+func (x *Recent) GetKey() string {
 	if x != nil {
-		return x.Id
+		return x.Key
 	}
 	return ""
 }
@@ -1171,13 +1180,6 @@ func (x *Recent) GetFingerprint() uint64 {
 		return x.Fingerprint
 	}
 	return 0
-}
-
-func (x *Recent) GetGenerated() bool {
-	if x != nil {
-		return x.Generated
-	}
-	return false
 }
 
 // RefRange is a run of action offsets, both ends included.
@@ -1369,7 +1371,9 @@ type Checkpoint struct {
 	// Version of its code.
 	CodeVersion string `protobuf:"bytes,5,opt,name=code_version,json=codeVersion,proto3" json:"code_version,omitempty"`
 	// When it was written.
-	TimeUnixMs    int64 `protobuf:"varint,6,opt,name=time_unix_ms,json=timeUnixMs,proto3" json:"time_unix_ms,omitempty"`
+	TimeUnixMs int64 `protobuf:"varint,6,opt,name=time_unix_ms,json=timeUnixMs,proto3" json:"time_unix_ms,omitempty"`
+	// The gateways' sequence numbers below actions_offset.
+	Senders       []*Sender `protobuf:"bytes,7,rep,name=senders,proto3" json:"senders,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1446,6 +1450,77 @@ func (x *Checkpoint) GetTimeUnixMs() int64 {
 	return 0
 }
 
+func (x *Checkpoint) GetSenders() []*Sender {
+	if x != nil {
+		return x.Senders
+	}
+	return nil
+}
+
+// Sender is how far one gateway's actions were read.
+type Sender struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Gateway.
+	Gateway string `protobuf:"bytes,1,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	// Its highest sequence number.
+	Sequence uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Time of that action.
+	TimeUnixMs    int64 `protobuf:"varint,3,opt,name=time_unix_ms,json=timeUnixMs,proto3" json:"time_unix_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sender) Reset() {
+	*x = Sender{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sender) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sender) ProtoMessage() {}
+
+func (x *Sender) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sender.ProtoReflect.Descriptor instead.
+func (*Sender) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Sender) GetGateway() string {
+	if x != nil {
+		return x.Gateway
+	}
+	return ""
+}
+
+func (x *Sender) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Sender) GetTimeUnixMs() int64 {
+	if x != nil {
+		return x.TimeUnixMs
+	}
+	return 0
+}
+
 // Lease says that a gateway is alive: a record of the gateways topic, keyed by its id.
 type Lease struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1461,7 +1536,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[16]
+	mi := &file_actorlog_v1_records_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1473,7 +1548,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[16]
+	mi := &file_actorlog_v1_records_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1486,7 +1561,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{16}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Lease) GetGateway() string {
@@ -1542,7 +1617,7 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"input_json\x18\x03 \x01(\fR\tinputJson\"\t\n" +
 	"\aResolve\"\x06\n" +
 	"\x04Read\"\t\n" +
-	"\aDestroy\"\xc0\x03\n" +
+	"\aDestroy\"\xdc\x03\n" +
 	"\x06Action\x12(\n" +
 	"\x05actor\x18\x01 \x01(\v2\x12.actorlog.v1.ActorR\x05actor\x12\x1d\n" +
 	"\n" +
@@ -1551,7 +1626,8 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\x06caller\x18\x04 \x01(\v2\x13.actorlog.v1.CallerR\x06caller\x12 \n" +
 	"\ftime_unix_ms\x18\x05 \x01(\x03R\n" +
 	"timeUnixMs\x121\n" +
-	"\bcreation\x18\x06 \x01(\v2\x15.actorlog.v1.CreationR\bcreation\x12-\n" +
+	"\bcreation\x18\x06 \x01(\v2\x15.actorlog.v1.CreationR\bcreation\x12\x1a\n" +
+	"\bsequence\x18\a \x01(\x04R\bsequence\x12-\n" +
 	"\x06invoke\x18\x14 \x01(\v2\x13.actorlog.v1.InvokeH\x00R\x06invoke\x120\n" +
 	"\aresolve\x18\x15 \x01(\v2\x14.actorlog.v1.ResolveH\x00R\aresolve\x12'\n" +
 	"\x04read\x18\x16 \x01(\v2\x11.actorlog.v1.ReadH\x00R\x04read\x120\n" +
@@ -1602,14 +1678,13 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\frenews_epoch\x18\x03 \x01(\x03H\x00R\vrenewsEpoch\x88\x01\x01\x12 \n" +
 	"\ftime_unix_ms\x18\x04 \x01(\x03R\n" +
 	"timeUnixMsB\x0f\n" +
-	"\r_renews_epoch\"\x92\x01\n" +
-	"\x06Recent\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\r_renews_epoch\"v\n" +
+	"\x06Recent\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x03R\x06offset\x12 \n" +
 	"\ftime_unix_ms\x18\x03 \x01(\x03R\n" +
 	"timeUnixMs\x12 \n" +
-	"\vfingerprint\x18\x04 \x01(\x06R\vfingerprint\x12\x1c\n" +
-	"\tgenerated\x18\x05 \x01(\bR\tgenerated\"4\n" +
+	"\vfingerprint\x18\x04 \x01(\x06R\vfingerprint\"4\n" +
 	"\bRefRange\x12\x14\n" +
 	"\x05first\x18\x01 \x01(\x03R\x05first\x12\x12\n" +
 	"\x04last\x18\x02 \x01(\x03R\x04last\"\xbd\x02\n" +
@@ -1625,7 +1700,7 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"timeUnixMs\x12+\n" +
 	"\x06recent\x18\a \x03(\v2\x13.actorlog.v1.RecentR\x06recent\x12/\n" +
 	"\arefused\x18\b \x03(\v2\x15.actorlog.v1.RefRangeR\arefused\x12\x16\n" +
-	"\x06broken\x18\t \x01(\tR\x06broken\"\xcb\x01\n" +
+	"\x06broken\x18\t \x01(\tR\x06broken\"\xfa\x01\n" +
 	"\n" +
 	"Checkpoint\x12#\n" +
 	"\revents_offset\x18\x01 \x01(\x03R\feventsOffset\x12%\n" +
@@ -1634,6 +1709,12 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\x06worker\x18\x04 \x01(\tR\x06worker\x12!\n" +
 	"\fcode_version\x18\x05 \x01(\tR\vcodeVersion\x12 \n" +
 	"\ftime_unix_ms\x18\x06 \x01(\x03R\n" +
+	"timeUnixMs\x12-\n" +
+	"\asenders\x18\a \x03(\v2\x13.actorlog.v1.SenderR\asenders\"`\n" +
+	"\x06Sender\x12\x18\n" +
+	"\agateway\x18\x01 \x01(\tR\agateway\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12 \n" +
+	"\ftime_unix_ms\x18\x03 \x01(\x03R\n" +
 	"timeUnixMs\"Z\n" +
 	"\x05Lease\x12\x18\n" +
 	"\agateway\x18\x01 \x01(\tR\agateway\x12 \n" +
@@ -1659,7 +1740,7 @@ func file_actorlog_v1_records_proto_rawDescGZIP() []byte {
 }
 
 var file_actorlog_v1_records_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_actorlog_v1_records_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_actorlog_v1_records_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_actorlog_v1_records_proto_goTypes = []any{
 	(Lifecycle)(0),       // 0: actorlog.v1.Lifecycle
 	(Creation_Policy)(0), // 1: actorlog.v1.Creation.Policy
@@ -1679,7 +1760,8 @@ var file_actorlog_v1_records_proto_goTypes = []any{
 	(*RefRange)(nil),     // 15: actorlog.v1.RefRange
 	(*Snapshot)(nil),     // 16: actorlog.v1.Snapshot
 	(*Checkpoint)(nil),   // 17: actorlog.v1.Checkpoint
-	(*Lease)(nil),        // 18: actorlog.v1.Lease
+	(*Sender)(nil),       // 18: actorlog.v1.Sender
+	(*Lease)(nil),        // 19: actorlog.v1.Lease
 }
 var file_actorlog_v1_records_proto_depIdxs = []int32{
 	1,  // 0: actorlog.v1.Creation.policy:type_name -> actorlog.v1.Creation.Policy
@@ -1698,11 +1780,12 @@ var file_actorlog_v1_records_proto_depIdxs = []int32{
 	2,  // 13: actorlog.v1.Snapshot.actor:type_name -> actorlog.v1.Actor
 	14, // 14: actorlog.v1.Snapshot.recent:type_name -> actorlog.v1.Recent
 	15, // 15: actorlog.v1.Snapshot.refused:type_name -> actorlog.v1.RefRange
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	18, // 16: actorlog.v1.Checkpoint.senders:type_name -> actorlog.v1.Sender
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_actorlog_v1_records_proto_init() }
@@ -1724,7 +1807,7 @@ func file_actorlog_v1_records_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_actorlog_v1_records_proto_rawDesc), len(file_actorlog_v1_records_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
