@@ -1,0 +1,43 @@
+package eventlog
+
+import (
+	"context"
+	"fmt"
+)
+
+// Scan reads the partition from offset from up to, but not including, offset to, and
+// calls fn for every record that is still there (compaction leaves holes; marks are
+// passed over). It returns when it has passed to-1, or with the first error of fn.
+//
+// A from below the first offset that is kept is an ErrOffsetOutOfRange.
+func Scan(ctx context.Context, l Log, t Topic, partition int32, from, to int64, fn func(*Record) error) error {
+	if from >= to {
+		return nil
+	}
+	tail, err := l.Tail(t)
+	if err != nil {
+		return fmt.Errorf("scanning %s[%d]: %w", t, partition, err)
+	}
+	defer tail.Close()
+	tail.Add(partition, from)
+	for {
+		records, err := tail.Poll(ctx)
+		if err != nil {
+			return fmt.Errorf("scanning %s[%d] from %d to %d: %w", t, partition, from, to, err)
+		}
+		for i := range records {
+			r := &records[i]
+			if r.Offset >= to {
+				return nil
+			}
+			if !r.Mark {
+				if err := fn(r); err != nil {
+					return err
+				}
+			}
+			if r.Offset == to-1 {
+				return nil
+			}
+		}
+	}
+}
