@@ -1,0 +1,82 @@
+package actor
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// Error is what a caller is told: a refusal by the actor, or by the runtime. It is the only
+// error whose text reaches clients; every other error that an action returns is logged for
+// operators and reaches the client as rivetkit.internal_error.
+//
+// Compare with errors.As, or with errors.Is against an Error of the same group and code.
+type Error struct {
+	// Group and Code name the error for programs. User errors have the group "user".
+	Group, Code string
+	// Message is for people.
+	Message string
+	// Metadata is more for programs: JSON text, nil when there is none.
+	Metadata json.RawMessage
+}
+
+// Error returns "group.code: message".
+func (e *Error) Error() string { return e.Group + "." + e.Code + ": " + e.Message }
+
+// Is reports whether target is an Error of the same group and code.
+func (e *Error) Is(target error) bool {
+	var t *Error
+	return errors.As(target, &t) && t.Group == e.Group && t.Code == e.Code
+}
+
+// UserError refuses an action for a reason that the client shall see. Code must not be
+// empty; it defaults to "user_error", as in Rivet.
+func UserError(code, message string) *Error {
+	if code == "" {
+		code = "user_error"
+	}
+	return &Error{Group: "user", Code: code, Message: message}
+}
+
+// With returns a copy of e that carries metadata, which must be marshalable to JSON; it
+// panics when it is not, which the host records as an internal error of the action.
+func (e *Error) With(metadata any) *Error {
+	b, err := json.Marshal(metadata)
+	if err != nil {
+		panic(fmt.Sprintf("actor: metadata of error %s.%s: %v", e.Group, e.Code, err))
+	}
+	c := *e
+	c.Metadata = b
+	return &c
+}
+
+// Errors of the runtime, to compare with errors.Is.
+var (
+	// ErrNotFound: no such actor lives.
+	ErrNotFound = &Error{Group: "actor", Code: "not_found", Message: "The actor does not exist or was destroyed."}
+	// ErrKindNotFound: no worker knows the kind.
+	ErrKindNotFound = &Error{Group: "actor", Code: "kind_not_found", Message: "No actor of this kind is defined."}
+	// ErrActionNotFound: the kind has no such action.
+	ErrActionNotFound = &Error{Group: "actor", Code: "action_not_found", Message: "Action was not found."}
+	// ErrDuplicateKey: Create found the actor alive.
+	ErrDuplicateKey = &Error{Group: "actor", Code: "duplicate_key", Message: "Actor key already in use."}
+	// ErrInvalidRequest: the arguments are not what the action takes.
+	ErrInvalidRequest = &Error{Group: "actor", Code: "invalid_request", Message: "Invalid request."}
+	// ErrTimedOut: the action ran past its timeout; it had no effect.
+	ErrTimedOut = &Error{Group: "actor", Code: "action_timed_out", Message: "Action timed out"}
+	// ErrOverloaded: too many actions wait for this actor; this one had no effect.
+	ErrOverloaded = &Error{Group: "actor", Code: "overloaded", Message: "Too many actions wait for this actor."}
+	// ErrTooLarge: what the action produced does not fit into a record; it had no effect.
+	ErrTooLarge = &Error{Group: "message", Code: "outgoing_too_long", Message: "What the action produced is too large."}
+	// ErrKeyReused: the idempotency key was used for another request.
+	ErrKeyReused = &Error{Group: "actor", Code: "idempotency_key_reused", Message: "The idempotency key was used for another request."}
+	// ErrInternal: the action failed for a reason that clients are not told.
+	ErrInternal = &Error{Group: "rivetkit", Code: "internal_error", Message: "An internal error occurred"}
+)
+
+// Messagef returns a copy of e with another message.
+func (e *Error) Messagef(format string, args ...any) *Error {
+	c := *e
+	c.Message = fmt.Sprintf(format, args...)
+	return &c
+}

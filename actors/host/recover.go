@@ -1,0 +1,193 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/actorlog/actorlog/actors/machine"
+	"github.com/actorlog/actorlog/eventlog"
+	"github.com/actorlog/actorlog/schemas"
+	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
+)
+
+// recover brings the shard up to its claim: local store, then snapshots that the store has not
+// seen, then events since the latest checkpoint. Without a local store it is the same,
+// from the beginning of snapshots.
+func (s *shard) recover(ctx context.Context, opened *ShardOpened) error {
+	mark, unreadable, err := s.recoverSnapshots(ctx, opened)
+	if err != nil {
+		return err
+	}
+	start, _, err := s.w.log.Bounds(ctx, eventlog.Events, s.partition)
+	if err != nil {
+		return err
+	}
+	if len(unreadable) > 0 {
+		if err := s.rebuild(ctx, start, mark, unreadable); err != nil {
+			return err
+		}
+	}
+	from, epoch := start, machine.NoEpoch
+	if mark != nil {
+		from, epoch = mark.EventsOffset, mark.Epoch
+	}
+	if from < start {
+		return fmt.Errorf("events from %d on are needed, but only those from %d on are kept: the retention of %s is shorter than the time since the last checkpoint", from, start, eventlog.Events)
+	}
+	if err := s.fold(ctx, from, s.epoch, epoch, func(schemas.Hash) bool { return true }, &opened.Events); err != nil {
+		return err
+	}
+
+	actionsStart, _, err := s.w.log.Bounds(ctx, eventlog.Actions, s.partition)
+	if err != nil {
+		return err
+	}
+	s.nextRead = max(mark.GetActionsOffset(), actionsStart)
+	s.window = machine.NewWindow(s.nextRead, mark.GetSenders())
+	for hash, c := range s.cells {
+		c.durable = c.head
+		s.dirty[hash] = struct{}{}
+	}
+	return nil
+}
+
+// recoverSnapshots brings the local store up to the end of the shard's snapshots, and returns
+// the latest checkpoint, nil when there is none, and the actors whose snapshot cannot be read.
+func (s *shard) recoverSnapshots(ctx context.Context, opened *ShardOpened) (*actorlogv1.Checkpoint, map[schemas.Hash]bool, error) {
+	local, err := s.w.store.place(s.partition)
+	if err != nil {
+		return nil, nil, err
+	}
+	start, end, err := s.w.log.Bounds(ctx, eventlog.Snapshots, s.partition)
+	if err != nil {
+		return nil, nil, err
+	}
+	batch := s.w.store.batch()
+	defer batch.Close()
+	if local.checkpoint == nil || local.snapshotsNext > end {
+		// No place: what the store has of this shard may be incomplete.
+		local = place{snapshotsNext: start}
+		if err := batch.clear(s.partition); err != nil {
+			return nil, nil, err
+		}
+	}
+	mark := local.checkpoint
+	unreadable := make(map[schemas.Hash]bool)
+	err = eventlog.Scan(ctx, s.w.log, eventlog.Snapshots, s.partition, max(start, local.snapshotsNext), end, func(r *eventlog.Record) error {
+		t := schemas.Type(r.Header(schemas.HeaderType))
+		if string(r.Key) == schemas.CheckpointKey {
+			c, err := schemas.DecodeAs[*actorlogv1.Checkpoint](t, r.Value)
+			if err != nil {
+				return fmt.Errorf("the checkpoint at %d of snapshots: %w", r.Offset, err)
+			}
+			mark = c
+			return nil
+		}
+		hash, ok := schemas.ParseHash(r.Key)
+		if !ok {
+			return nil
+		}
+		opened.Snapshots++
+		if r.Value == nil {
+			return batch.drop(s.partition, hash)
+		}
+		if _, err := schemas.DecodeAs[*actorlogv1.Snapshot](t, r.Value); err != nil {
+			s.w.cfg.Events.BadRecord(eventlog.Snapshots.String(), r.Partition, r.Offset, err)
+			unreadable[hash] = true
+			return batch.drop(s.partition, hash)
+		}
+		delete(unreadable, hash)
+		return batch.put(s.partition, hash, r.Value)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if mark != nil {
+		if err := batch.setPlace(s.partition, place{checkpoint: mark, snapshotsNext: end}); err != nil {
+			return nil, nil, err
+		}
+	}
+	return mark, unreadable, batch.Commit(noSync)
+}
+
+// rebuild folds the actors whose snapshots cannot be read from the beginning of events.
+func (s *shard) rebuild(ctx context.Context, start int64, mark *actorlogv1.Checkpoint, lost map[schemas.Hash]bool) error {
+	if mark == nil {
+		return nil // everything is folded from the beginning anyway
+	}
+	if start > 0 {
+		return fmt.Errorf("the snapshots of %d actors cannot be read, and events before %d, from which they could be rebuilt, are no longer kept", len(lost), start)
+	}
+	var n int
+	return s.fold(ctx, 0, mark.EventsOffset, machine.NoEpoch, func(hash schemas.Hash) bool { return lost[hash] }, &n)
+}
+
+// fold applies the events in [from, to) to the actors that are wanted.
+func (s *shard) fold(ctx context.Context, from, to, epoch int64, wanted func(schemas.Hash) bool, n *int) error {
+	fence := machine.NewFence(epoch)
+	return eventlog.Scan(ctx, s.w.log, eventlog.Events, s.partition, from, to, func(r *eventlog.Record) error {
+		*n++
+		switch t := schemas.Type(r.Header(schemas.HeaderType)); t {
+		case schemas.TypeClaim:
+			claim, err := schemas.DecodeAs[*actorlogv1.Claim](t, r.Value)
+			if err != nil {
+				return fmt.Errorf("the claim at %d of events: %w", r.Offset, err)
+			}
+			fence.Claim(r.Offset, claim)
+		case schemas.TypeOutcome:
+			hash, ok := schemas.ParseHash(r.Key)
+			if !ok || !wanted(hash) {
+				return nil
+			}
+			o, err := schemas.DecodeAs[*actorlogv1.Outcome](t, r.Value)
+			if err != nil {
+				return s.breakActor(hash, r, err)
+			}
+			if !fence.Admits(o) {
+				return nil
+			}
+			c := s.cell(hash)
+			if err := s.load(c); err != nil {
+				return err
+			}
+			if _, err := c.head.Apply(r.Offset, o); err != nil {
+				s.w.cfg.Events.ActorBroken(c.head.ID().String(), err)
+			}
+		default:
+			// A type of a newer version: this build cannot know what it does to the actor.
+			return fmt.Errorf("the record at %d of events: %w %q: run a newer version", r.Offset, schemas.ErrUnknownType, t)
+		}
+		return nil
+	})
+}
+
+// breakActor takes one actor out of service because an event of it cannot be read.
+func (s *shard) breakActor(hash schemas.Hash, r *eventlog.Record, cause error) error {
+	c := s.cell(hash)
+	if err := s.load(c); err != nil {
+		return err
+	}
+	c.head.Broken = cause.Error()
+	c.head.LastOffset = r.Offset
+	s.w.cfg.Events.ActorBroken(c.head.ID().String(), cause)
+	return nil
+}
+
+// replaced reads the records that are not this shard's and says whether one of them is a newer
+// claim.
+func (s *shard) replaced(ctx context.Context, gap errGap) error {
+	var err error
+	scan := eventlog.Scan(ctx, s.w.log, eventlog.Events, s.partition, gap.expected, gap.got, func(r *eventlog.Record) error {
+		t := schemas.Type(r.Header(schemas.HeaderType))
+		if t != schemas.TypeClaim {
+			return nil
+		}
+		claim, decodeErr := schemas.DecodeAs[*actorlogv1.Claim](t, r.Value)
+		if decodeErr == nil && claim.RenewsEpoch == nil {
+			err = fmt.Errorf("%w: %s, at offset %d", errReplaced, claim.Worker, r.Offset)
+		}
+		return nil
+	})
+	return errors.Join(err, scan)
+}

@@ -1,0 +1,348 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/actorlog/actorlog/actors/machine"
+	"github.com/actorlog/actorlog/eventlog"
+	"github.com/actorlog/actorlog/schemas"
+	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
+)
+
+// shard is one term of ownership of one partition: it is opened with a claim, serves, and is
+// thrown away when it is released, lost or failed. Another term is another shard.
+type shard struct {
+	w         *Worker
+	partition int32
+	epoch     int64
+	snapshots eventlog.SnapshotWriter
+
+	// draining: no further action is started. dead: nothing more is appended.
+	draining, dead atomic.Bool
+	// failure is the first reason for which the shard cannot go on.
+	failure chan error
+	// due asks for a checkpoint before its time.
+	due     chan struct{}
+	runners sync.WaitGroup
+	queued  atomic.Int64
+
+	cellsMu sync.Mutex
+	cells   map[schemas.Hash]*cell
+
+	// Guarded by the worker's reader: see accept.
+	readMu   sync.Mutex
+	nextRead int64
+	paused   bool
+
+	appendMu  sync.Mutex
+	next      int64 // where the next record will stand
+	lastClaim int64
+
+	ackMu sync.Mutex
+	acked sync.Cond
+	// ackNext is the next offset to be acknowledged: all records from the claim up to it
+	// are this shard's own.
+	ackNext int64
+	window  machine.Window
+	dirty   map[schemas.Hash]struct{}
+	bytes   int64
+}
+
+// errReplaced says that another worker claimed the shard.
+var errReplaced = errors.New("another worker claimed the shard")
+
+func newShard(w *Worker, p int32) *shard {
+	s := &shard{
+		w: w, partition: p,
+		failure: make(chan error, 1), due: make(chan struct{}, 1),
+		cells: make(map[schemas.Hash]*cell), dirty: make(map[schemas.Hash]struct{}),
+	}
+	s.acked.L = &s.ackMu
+	return s
+}
+
+// open fences the old owner, claims the shard and recovers it.
+func (s *shard) open(ctx context.Context) error {
+	began := time.Now()
+	var err error
+	// The fence comes before the claim: a checkpoint that is written after the claim is
+	// then certainly the new owner's.
+	if s.snapshots, err = s.w.log.Snapshots(ctx, s.partition); err != nil {
+		return fmt.Errorf("fencing the snapshots of shard %d: %w", s.partition, err)
+	}
+	if s.epoch, err = s.claim(ctx); err != nil {
+		s.snapshots.Close()
+		return fmt.Errorf("claiming shard %d: %w", s.partition, err)
+	}
+	s.next, s.lastClaim, s.ackNext = s.epoch+1, s.epoch, s.epoch+1
+	opened := ShardOpened{Partition: s.partition, Epoch: s.epoch}
+	if err := s.recover(ctx, &opened); err != nil {
+		s.snapshots.Close()
+		return fmt.Errorf("recovering shard %d: %w", s.partition, err)
+	}
+	opened.ResumeAt, opened.Duration = s.nextRead, time.Since(began)
+	s.w.cfg.Events.ShardOpened(opened)
+	return nil
+}
+
+// claim appends a new claim and waits for its offset.
+func (s *shard) claim(ctx context.Context) (int64, error) {
+	type ack struct {
+		offset int64
+		err    error
+	}
+	acked := make(chan ack, 1)
+	record, err := s.w.claimRecord(s.partition, nil)
+	if err != nil {
+		return 0, err
+	}
+	s.w.log.Append(ctx, eventlog.Events, record, func(offset int64, err error) { acked <- ack{offset, err} })
+	select {
+	case a := <-acked:
+		return a.offset, a.err
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+}
+
+// serve works until ctx ends (then it returns ctx's cause) or the shard fails.
+func (s *shard) serve(ctx context.Context) error {
+	s.w.tail.Add(s.partition, s.nextRead)
+	defer s.w.tail.Remove(s.partition)
+	sweep := time.NewTicker(min(max(s.w.cfg.SleepAfter/4, 10*time.Millisecond), 5*time.Second))
+	defer sweep.Stop()
+	checkpoint := time.NewTicker(s.w.cfg.CheckpointEvery)
+	defer checkpoint.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case err := <-s.failure:
+			return err
+		case <-sweep.C:
+			if err := s.sweep(time.Now()); err != nil {
+				return err
+			}
+			continue
+		case <-s.due:
+		case <-checkpoint.C:
+		}
+		if err := s.checkpoint(ctx); errors.Is(err, eventlog.ErrFenced) {
+			return fmt.Errorf("%w: %w", errReplaced, err)
+		}
+	}
+}
+
+// drain finishes what runs, commits it, and writes a last checkpoint.
+func (s *shard) drain() error {
+	s.draining.Store(true)
+	s.readMu.Lock()   // from here on the reader offers nothing more
+	s.readMu.Unlock() //nolint:staticcheck // an empty section on purpose: it waits
+	ctx, cancel := context.WithTimeout(context.Background(), s.w.cfg.DrainTimeout)
+	defer cancel()
+	idle := make(chan struct{})
+	go func() { // ends when the runners do: at the latest with the actions they are stuck in
+		s.runners.Wait()
+		close(idle)
+	}()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+		// What is not finished leaves no outcome; the next owner runs it.
+	case err := <-s.failure:
+		return err
+	}
+	s.appendMu.Lock()
+	s.dead.Store(true)
+	end := s.next
+	s.appendMu.Unlock()
+	wake := context.AfterFunc(ctx, func() {
+		s.ackMu.Lock()
+		defer s.ackMu.Unlock()
+		s.acked.Broadcast()
+	})
+	defer wake()
+	s.ackMu.Lock()
+	for s.ackNext < end && ctx.Err() == nil && len(s.failure) == 0 {
+		s.acked.Wait()
+	}
+	complete := s.ackNext == end
+	s.ackMu.Unlock()
+	if !complete {
+		return fmt.Errorf("giving shard %d away: appends were not acknowledged in %v", s.partition, s.w.cfg.DrainTimeout)
+	}
+	return s.checkpoint(ctx)
+}
+
+// stop makes the shard inert: nothing is started or appended from now on.
+func (s *shard) stop() {
+	s.draining.Store(true)
+	s.appendMu.Lock()
+	s.dead.Store(true)
+	s.appendMu.Unlock()
+	s.ackMu.Lock()
+	s.acked.Broadcast()
+	s.ackMu.Unlock()
+	s.cellsMu.Lock()
+	defer s.cellsMu.Unlock()
+	for _, c := range s.cells {
+		c.mu.Lock()
+		if c.running != nil {
+			c.running.timer.Stop()
+			c.running.cancel(context.Canceled)
+		}
+		c.mu.Unlock()
+	}
+}
+
+// die notes why the shard cannot go on; serve returns it.
+func (s *shard) die(err error) {
+	s.dead.Store(true)
+	s.draining.Store(true)
+	select {
+	case s.failure <- err:
+	default:
+	}
+}
+
+// accept takes actions of this partition as the worker's reader gets them, in order.
+func (s *shard) accept(records []eventlog.Record) {
+	s.readMu.Lock()
+	defer s.readMu.Unlock()
+	for i := range records {
+		r := &records[i]
+		if s.paused || r.Offset < s.nextRead || s.draining.Load() {
+			continue // polled before the reader was moved
+		}
+		if r.Offset > s.nextRead && !s.jump(r) {
+			return
+		}
+		s.nextRead = r.Offset + 1
+		hash, action, err := decodeAction(r)
+		if err != nil {
+			s.w.cfg.Events.BadRecord(eventlog.Actions.String(), r.Partition, r.Offset, err)
+		}
+		if s.admit(r.Offset, action) {
+			s.offer(hash, item{ref: r.Offset, action: action})
+		}
+	}
+	if s.queued.Load() > int64(s.w.cfg.MaxQueued) && !s.paused {
+		s.paused = true
+		s.w.tail.Remove(s.partition)
+	}
+}
+
+// admit notes that a record was read, and says whether it is an action to be answered. A nil
+// action is a record that cannot be read.
+func (s *shard) admit(offset int64, action *actorlogv1.Action) bool {
+	s.ackMu.Lock()
+	defer s.ackMu.Unlock()
+	if action == nil {
+		s.window.Skip(offset)
+		return false
+	}
+	return s.window.Read(offset, action)
+}
+
+// jump decides about a record beyond the next one. Records that are missing may have
+// expired, or may still be on their way to a reader that was moved: reading again tells.
+func (s *shard) jump(r *eventlog.Record) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	start, _, err := s.w.log.Bounds(ctx, eventlog.Actions, s.partition)
+	if err == nil && start > s.nextRead {
+		s.w.cfg.Events.BadRecord(eventlog.Actions.String(), r.Partition, s.nextRead,
+			fmt.Errorf("actions %d to %d expired before they were answered", s.nextRead, start-1))
+		s.nextRead = start
+	}
+	if s.nextRead == r.Offset {
+		return true
+	}
+	s.w.tail.Add(s.partition, s.nextRead)
+	return false
+}
+
+// dequeued notes that an action left its mailbox, and resumes reading if that was what it
+// waited for.
+func (s *shard) dequeued() {
+	if s.queued.Add(-1) != int64(s.w.cfg.MaxQueued)/2 {
+		return
+	}
+	// In a goroutine of its own: the reader may hold readMu and wait for the cell that
+	// is being dequeued from.
+	s.runners.Go(func() {
+		s.readMu.Lock()
+		defer s.readMu.Unlock()
+		if s.paused && !s.draining.Load() {
+			s.paused = false
+			s.w.tail.Add(s.partition, s.nextRead)
+		}
+	})
+}
+
+func decodeAction(r *eventlog.Record) (schemas.Hash, *actorlogv1.Action, error) {
+	hash, ok := schemas.ParseHash(r.Key)
+	if !ok {
+		return hash, nil, fmt.Errorf("%w: the key of an action has %d bytes", schemas.ErrMalformed, len(r.Key))
+	}
+	action, err := schemas.DecodeAs[*actorlogv1.Action](schemas.Type(r.Header(schemas.HeaderType)), r.Value)
+	return hash, action, err
+}
+
+// sweep puts actors to sleep that had no work for long enough.
+func (s *shard) sweep(now time.Time) error {
+	s.cellsMu.Lock()
+	defer s.cellsMu.Unlock()
+	for hash, c := range s.cells {
+		c.mu.Lock()
+		err := s.sleep(c, now)
+		gone := c.gone
+		c.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		if gone {
+			delete(s.cells, hash)
+		}
+	}
+	return nil
+}
+
+// sleep moves an idle actor to the local store. c.mu is held.
+func (s *shard) sleep(c *cell, now time.Time) error {
+	if c.busy || c.mailbox.len() > 0 || now.Sub(c.used) < s.w.cfg.SleepAfter {
+		return nil
+	}
+	s.ackMu.Lock()
+	inflight, durable, low := c.inflight, c.durable, s.window.Low()
+	s.ackMu.Unlock()
+	switch {
+	case inflight > 0:
+		return nil
+	case !c.loaded:
+	case durable.Generation == 0:
+		// It never lived. What it must be remembered for is only which actions were answered
+		// that may be read again.
+		if durable.LastRef >= low {
+			return nil
+		}
+		if err := s.w.store.drop(s.partition, c.hash); err != nil {
+			return err
+		}
+	default:
+		value, err := schemas.Encode(durable.Snapshot())
+		if err != nil {
+			return err
+		}
+		if err := s.w.store.put(s.partition, c.hash, value); err != nil {
+			return fmt.Errorf("putting actor %s to sleep: %w", durable.ID(), err)
+		}
+	}
+	c.gone = true
+	return nil
+}

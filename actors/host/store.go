@@ -1,0 +1,168 @@
+package host
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/actorlog/actorlog/actors/machine"
+	"github.com/actorlog/actorlog/schemas"
+	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
+)
+
+// store is the worker's local cache of the log: snapshots of actors that sleep, and how far each
+// shard's cache goes. It holds durable outcomes only, so that whatever is left of it after
+// a crash is a true prefix of history:
+//
+//	Invariant: every outcome below place(p).EventsOffset is in a snapshot of the store.
+//
+// Writes are not synced. Pebble's log keeps their order, so a lost tail loses the
+// place along with the snapshots it speaks for.
+//
+// Keys: "i" identity of the log; "p" partition: place; "a" partition hash: snapshot.
+type store struct {
+	db    *pebble.DB
+	cache *pebble.Cache
+}
+
+// place is how far the store's cache of a shard goes.
+type place struct {
+	checkpoint *actorlogv1.Checkpoint
+	// snapshotsNext is the first offset of the shard's snapshots topic that the store has not seen.
+	snapshotsNext int64
+}
+
+var identityKey = []byte("i")
+
+// openStore opens the store and empties it if it is of another log.
+func openStore(dir, identity string) (*store, error) {
+	// Most keys that are asked for are there, and cells are the first cache: a small
+	// block cache is enough.
+	cache := pebble.NewCache(32 << 20)
+	opts := &pebble.Options{Cache: cache, MemTableSize: 16 << 20, Logger: quiet{}}
+	if dir == "" {
+		opts.FS = vfs.NewMem()
+	}
+	db, err := pebble.Open(dir, opts)
+	if err != nil {
+		cache.Unref()
+		return nil, fmt.Errorf("opening the local store in %s (another worker may be using it; it is a cache and may be deleted while none runs): %w", dir, err)
+	}
+	s := &store{db: db, cache: cache}
+	found, err := s.get(identityKey)
+	if err == nil && string(found) != identity {
+		err = errors.Join(db.DeleteRange([]byte{0}, []byte{0xff}, pebble.NoSync), db.Set(identityKey, []byte(identity), pebble.NoSync))
+	}
+	if err != nil {
+		s.close()
+		return nil, fmt.Errorf("reading the local store in %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+func (s *store) close() error {
+	err := s.db.Close()
+	s.cache.Unref()
+	return err
+}
+
+// get returns a copy of the value, nil when there is none.
+func (s *store) get(key []byte) ([]byte, error) {
+	value, closer, err := s.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer closer.Close()
+	return append([]byte{}, value...), nil
+}
+
+func actorKey(p int32, hash schemas.Hash) []byte {
+	key := make([]byte, 0, 21)
+	key = binary.BigEndian.AppendUint32(append(key, 'a'), uint32(p))
+	return append(key, hash[:]...)
+}
+
+func placeKey(p int32) []byte { return binary.BigEndian.AppendUint32([]byte{'p'}, uint32(p)) }
+
+// load returns the actor as the store has it; a new one when it has none.
+func (s *store) load(p int32, hash schemas.Hash) (machine.Actor, error) {
+	value, err := s.get(actorKey(p, hash))
+	if err != nil {
+		return machine.Actor{}, fmt.Errorf("reading actor %s from the local store: %w", hash, err)
+	}
+	if value == nil {
+		return machine.NewActor(hash), nil
+	}
+	snapshot := new(actorlogv1.Snapshot)
+	if err := proto.Unmarshal(value, snapshot); err != nil {
+		return machine.Actor{}, fmt.Errorf("decoding actor %s from the local store: %w", hash, err)
+	}
+	return machine.Restore(hash, snapshot)
+}
+
+// place returns how far the cache of a shard goes; from the beginning when there is none.
+func (s *store) place(p int32) (place, error) {
+	value, err := s.get(placeKey(p))
+	if err != nil || value == nil {
+		return place{}, err
+	}
+	next, n := binary.Varint(value)
+	pl := place{checkpoint: new(actorlogv1.Checkpoint), snapshotsNext: next}
+	if n <= 0 {
+		return place{}, fmt.Errorf("%w: the place of shard %d in the local store", schemas.ErrMalformed, p)
+	}
+	return pl, proto.Unmarshal(value[n:], pl.checkpoint)
+}
+
+// batch collects writes that take effect together.
+type batch struct{ *pebble.Batch }
+
+func (s *store) batch() batch { return batch{s.db.NewBatch()} }
+
+func (b batch) put(p int32, hash schemas.Hash, snapshot []byte) error {
+	return b.Set(actorKey(p, hash), snapshot, nil)
+}
+
+func (b batch) drop(p int32, hash schemas.Hash) error { return b.Delete(actorKey(p, hash), nil) }
+
+// clear drops all that the store has of a shard.
+func (b batch) clear(p int32) error {
+	first := actorKey(p, schemas.Hash{})[:5]
+	last := actorKey(p+1, schemas.Hash{})[:5]
+	return errors.Join(b.DeleteRange(first, last, nil), b.Delete(placeKey(p), nil))
+}
+
+func (b batch) setPlace(p int32, pl place) error {
+	checkpoint, err := proto.Marshal(pl.checkpoint)
+	if err != nil {
+		return err
+	}
+	return b.Set(placeKey(p), append(binary.AppendVarint(nil, pl.snapshotsNext), checkpoint...), nil)
+}
+
+func (b batch) commit() error { return errors.Join(b.Commit(pebble.NoSync), b.Close()) }
+
+// put stores one snapshot.
+func (s *store) put(p int32, hash schemas.Hash, snapshot []byte) error {
+	return s.db.Set(actorKey(p, hash), snapshot, pebble.NoSync)
+}
+
+func (s *store) drop(p int32, hash schemas.Hash) error {
+	return s.db.Delete(actorKey(p, hash), pebble.NoSync)
+}
+
+// quiet drops Pebble's chatter; its errors come back from the calls.
+type quiet struct{}
+
+func (quiet) Infof(string, ...any)  {}
+func (quiet) Errorf(string, ...any) {}
+func (quiet) Fatalf(format string, args ...any) {
+	panic(fmt.Sprintf("local store: "+format, args...))
+}

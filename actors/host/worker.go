@@ -1,0 +1,233 @@
+package host
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/actorlog/actorlog/actors/actor"
+	"github.com/actorlog/actorlog/eventlog"
+)
+
+var noSync = pebble.NoSync
+
+// Worker hosts the actors of the shards that its group gives to it. Open it, Run it, Close it.
+type Worker struct {
+	log      eventlog.Log
+	registry *actor.Registry
+	cfg      Config
+	store    *store
+	tail     eventlog.Tail
+	shards   []atomic.Pointer[shard]
+
+	mu     sync.Mutex
+	owners map[int32]*owner
+}
+
+// owner is the goroutine that holds one assigned partition, through one shard after another.
+type owner struct {
+	cancel context.CancelCauseFunc
+	done   chan struct{}
+}
+
+var (
+	errReleased = errors.New("released")
+	errLost     = errors.New("lost")
+)
+
+// Open prepares a worker: it opens the local store, and touches no shard yet.
+func Open(log eventlog.Log, registry *actor.Registry, cfg Config) (*Worker, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("worker settings: %w", err)
+	}
+	cfg.setDefaults()
+	if cfg.ID == "" {
+		cfg.ID = "worker-" + strings.ToLower(rand.Text()[:10])
+	}
+	cfg.Events.ensureDefaults()
+	store, err := openStore(cfg.DataDir, log.Identity())
+	if err != nil {
+		return nil, err
+	}
+	tail, err := log.Tail(eventlog.Actions)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("opening the tail of actions: %w", err), store.close())
+	}
+	return &Worker{
+		log: log, registry: registry, cfg: cfg, store: store, tail: tail,
+		shards: make([]atomic.Pointer[shard], log.Partitions()), owners: make(map[int32]*owner),
+	}, nil
+}
+
+// Run serves until ctx ends; then it finishes running actions, writes checkpoints, gives its
+// shards away and returns nil. It returns an error when membership in the group fails for good.
+func (w *Worker) Run(ctx context.Context) error {
+	pollCtx, stop := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { w.poll(pollCtx) })
+	defer wg.Wait()
+	defer stop()
+	m := eventlog.Member{Group: w.cfg.Group, Assigned: w.assigned, Released: w.released, Lost: w.lost}
+	if w.cfg.StableID {
+		m.ID = w.cfg.ID
+	}
+	err := w.log.Join(ctx, m)
+	w.giveUp(w.owned(), errReleased)
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("taking part in group %s: %w", w.cfg.Group, err)
+	}
+	return nil
+}
+
+// Close releases the local store. Run must have returned.
+func (w *Worker) Close() error {
+	w.tail.Close()
+	return w.store.close()
+}
+
+func (w *Worker) kindKnown(kind string) bool { return w.registry.Kind(kind) != nil }
+
+// poll reads actions of all shards and hands them out.
+func (w *Worker) poll(ctx context.Context) {
+	for {
+		records, err := w.tail.Poll(ctx)
+		var broken *eventlog.PartitionError
+		switch {
+		case ctx.Err() != nil || errors.Is(err, eventlog.ErrClosed):
+			return
+		case errors.As(err, &broken):
+			if s := w.shards[broken.Partition].Load(); s != nil {
+				s.die(broken)
+			}
+		case err != nil:
+			w.cfg.Events.ShardRetry(-1, err)
+			pause(ctx, time.Second)
+		}
+		for len(records) > 0 {
+			p, n := records[0].Partition, 1
+			for n < len(records) && records[n].Partition == p {
+				n++
+			}
+			if s := w.shards[p].Load(); s != nil {
+				s.accept(records[:n])
+			}
+			records = records[n:]
+		}
+	}
+}
+
+func (w *Worker) assigned(_ context.Context, partitions []int32) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range partitions {
+		if w.owners[p] != nil {
+			continue
+		}
+		ctx, cancel := context.WithCancelCause(context.Background())
+		o := &owner{cancel: cancel, done: make(chan struct{})}
+		w.owners[p] = o
+		go func() {
+			defer close(o.done)
+			w.own(ctx, p)
+		}()
+	}
+}
+
+func (w *Worker) released(_ context.Context, partitions []int32) { w.giveUp(partitions, errReleased) }
+
+func (w *Worker) lost(partitions []int32) { w.giveUp(partitions, errLost) }
+
+func (w *Worker) owned() []int32 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var partitions []int32
+	for p := range w.owners {
+		partitions = append(partitions, p)
+	}
+	return partitions
+}
+
+// giveUp ends the ownership of partitions and waits until nothing is written for them any more.
+func (w *Worker) giveUp(partitions []int32, cause error) {
+	var waiting []*owner
+	w.mu.Lock()
+	for _, p := range partitions {
+		if o := w.owners[p]; o != nil {
+			o.cancel(cause)
+			waiting = append(waiting, o)
+			delete(w.owners, p)
+		}
+	}
+	w.mu.Unlock()
+	for _, o := range waiting {
+		<-o.done
+	}
+}
+
+// own holds a partition until ctx ends.
+func (w *Worker) own(ctx context.Context, p int32) {
+	const firstBackoff, maxBackoff = 50 * time.Millisecond, 5 * time.Second
+	backoff := firstBackoff
+	for ctx.Err() == nil {
+		s := newShard(w, p)
+		err := s.open(ctx)
+		if err == nil {
+			backoff = firstBackoff
+			err = w.hold(ctx, s)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, errReplaced):
+			// If the group is right, it will say so; if the claim came from a worker that
+			// is gone, the shard must not stay without an owner.
+			w.cfg.Events.ShardRetry(p, err)
+			pause(ctx, w.cfg.ReclaimAfter)
+		default:
+			w.cfg.Events.ShardRetry(p, err)
+			pause(ctx, backoff)
+			backoff = min(2*backoff, maxBackoff)
+		}
+	}
+}
+
+// hold serves with an open shard until it fails or ctx ends.
+func (w *Worker) hold(ctx context.Context, s *shard) error {
+	w.shards[s.partition].Store(s)
+	err := s.serve(ctx)
+	w.shards[s.partition].Store(nil)
+	var gap errGap
+	switch {
+	case errors.Is(err, errReleased):
+		if err = s.drain(); err != nil {
+			w.cfg.Events.ShardRetry(s.partition, err)
+		}
+	case errors.As(err, &gap):
+		scanCtx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		if found := s.replaced(scanCtx, gap); found != nil {
+			err = found
+		}
+		cancel()
+	}
+	s.stop()
+	s.snapshots.Close()
+	w.cfg.Events.ShardClosed(s.partition, err)
+	return err
+}
+
+// pause waits, or returns when ctx ends before.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

@@ -1,0 +1,253 @@
+package machine
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/actorlog/actorlog/schemas"
+	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
+)
+
+// Bounds of the idempotency keys that an actor remembers.
+const (
+	MaxRecent    = 1000
+	MaxRecentAge = 24 * 60 * 60 * 1000 // ms
+)
+
+// Actor is the fold of one actor's outcomes: all that it is. The zero Actor but for its Hash
+// is one that never lived. Copies are snapshots (see the package comment).
+type Actor struct {
+	Hash schemas.Hash
+	// Identity, empty before the first life.
+	Namespace, Kind string
+	Key             schemas.Key
+	// Generation is the latest life, 0 when there was none; Alive says whether it lasts.
+	Generation uint32
+	Alive      bool
+	CreatedMs  int64
+	// State is JSON; nil when not alive.
+	State []byte
+	// LastRef is the ref of the last outcome in turn, -1 before the first.
+	LastRef int64
+	// LastOffset is where the last outcome stands in events, -1 before the first.
+	LastOffset int64
+	// TimeMs is the actor's time: that of its last action.
+	TimeMs int64
+	// Recent is the requests with an idempotency key that it remembers, oldest first.
+	Recent []Recent
+	// Refused is the runs of actions beyond LastRef that were refused out of turn.
+	Refused []RefRange
+	// Broken says why the actor is out of service: an event of it could not be applied.
+	// Empty otherwise.
+	Broken string
+}
+
+// Recent is one remembered request.
+type Recent struct {
+	Key         string
+	Offset      int64
+	TimeMs      int64
+	Fingerprint uint64
+}
+
+// RefRange is a run of action offsets, both ends included.
+type RefRange struct{ First, Last int64 }
+
+// NewActor is an actor that never lived.
+func NewActor(hash schemas.Hash) Actor {
+	return Actor{Hash: hash, LastRef: -1, LastOffset: -1, TimeMs: math.MinInt64}
+}
+
+// ID is the id of the latest life.
+func (a *Actor) ID() schemas.ActorID { return schemas.ActorID{Hash: a.Hash, Generation: a.Generation} }
+
+// Answered says whether the action at ref has its outcome.
+func (a *Actor) Answered(ref int64) bool {
+	if ref <= a.LastRef {
+		return true
+	}
+	for _, r := range a.Refused {
+		if r.First <= ref && ref <= r.Last {
+			return true
+		}
+	}
+	return false
+}
+
+// ErrCorrupt says that a valid outcome cannot be applied to the actor: the log, or the
+// snapshot it is applied to, is damaged. The actor cannot be used; others can.
+var ErrCorrupt = errors.New("history cannot be applied")
+
+// Apply folds one outcome, which the [Fence] admitted and which stands at offset, into the
+// actor. It returns false, and changes nothing, when the outcome was applied before or is
+// void because its action was answered before. An error, ErrCorrupt, leaves the actor Broken.
+func (a *Actor) Apply(offset int64, o *actorlogv1.Outcome) (bool, error) {
+	if offset <= a.LastOffset || a.Answered(o.Ref) {
+		return false, nil
+	}
+	state, err := a.State, error(nil)
+	switch {
+	case a.Broken != "":
+		// Out of service: only remember what was answered.
+	case len(o.StateJson) > 0:
+		state = o.StateJson
+	case len(o.PatchJson) > 0:
+		if state, err = Patch(a.State, o.PatchJson); err != nil {
+			err = fmt.Errorf("%w: actor %s, offset %d: %w", ErrCorrupt, a.ID(), offset, err)
+			a.Broken, state = err.Error(), a.State
+		}
+	}
+	a.advance(o, state)
+	a.settle(offset, o)
+	return true, err
+}
+
+// advance is what an outcome does to the actor, but for where it stands in the log.
+func (a *Actor) advance(o *actorlogv1.Outcome, state []byte) {
+	if o.RefusedSince != nil {
+		a.refuse(*o.RefusedSince, o.Ref)
+		return
+	}
+	a.LastRef = o.Ref
+	a.TimeMs = o.TimeUnixMs
+	a.pruneRefused()
+	switch o.Lifecycle {
+	case actorlogv1.Lifecycle_LIFECYCLE_CREATED, actorlogv1.Lifecycle_LIFECYCLE_CREATED_AND_DESTROYED:
+		a.Namespace, a.Kind, a.Key = o.Actor.Namespace, o.Actor.Kind, o.Actor.Key
+		a.Generation, a.CreatedMs, a.Alive = o.Actor.Generation, o.Actor.CreatedUnixMs, true
+	}
+	a.State = state
+	switch o.Lifecycle {
+	case actorlogv1.Lifecycle_LIFECYCLE_DESTROYED, actorlogv1.Lifecycle_LIFECYCLE_CREATED_AND_DESTROYED:
+		a.Alive, a.State = false, nil
+	}
+}
+
+// settle notes that the outcome stands at offset.
+func (a *Actor) settle(offset int64, o *actorlogv1.Outcome) {
+	a.LastOffset = offset
+	key := o.GetAction().GetIdempotencyKey()
+	if key == "" || o.RefusedSince != nil || o.Repeats != nil {
+		return // nothing happened that a repeat could be answered with
+	}
+	if _, known := a.recall(key); known {
+		return // refused because the key was used for another request
+	}
+	a.remember(Recent{Key: key, Offset: offset, TimeMs: o.TimeUnixMs, Fingerprint: Fingerprint(o.Action)})
+}
+
+func (a *Actor) refuse(since, ref int64) {
+	if n := len(a.Refused); n > 0 && a.Refused[n-1].First == since {
+		// A copy, not a change in place: older copies of the actor keep their view.
+		a.Refused = append(a.Refused[:n-1:n-1], RefRange{First: since, Last: ref})
+		return
+	}
+	n := len(a.Refused)
+	a.Refused = append(a.Refused[:n:n], RefRange{First: since, Last: ref})
+}
+
+func (a *Actor) pruneRefused() {
+	i := 0
+	for i < len(a.Refused) && a.Refused[i].Last <= a.LastRef {
+		i++
+	}
+	if a.Refused = a.Refused[i:]; len(a.Refused) == 0 {
+		a.Refused = nil
+	}
+}
+
+func (a *Actor) remember(r Recent) {
+	a.Recent = append(a.Recent, r)
+	for len(a.Recent) > MaxRecent || a.TimeMs-a.Recent[0].TimeMs > MaxRecentAge {
+		a.Recent = a.Recent[1:]
+	}
+}
+
+// recall finds a remembered request.
+func (a *Actor) recall(key string) (Recent, bool) {
+	for i := len(a.Recent) - 1; i >= 0; i-- {
+		if a.Recent[i].Key == key {
+			return a.Recent[i], true
+		}
+	}
+	return Recent{}, false
+}
+
+// Fingerprint tells requests for different things apart: FNV-1a, 64 bits, over the body's
+// type, name and arguments.
+func Fingerprint(action *actorlogv1.Action) uint64 {
+	h := uint64(14695981039346656037)
+	add := func(b byte) { h = (h ^ uint64(b)) * 1099511628211 }
+	text := func(s string) {
+		for i := range len(s) {
+			add(s[i])
+		}
+		add(0)
+	}
+	switch body := action.Body.(type) {
+	case *actorlogv1.Action_Invoke:
+		add(1)
+		text(body.Invoke.Name)
+		for _, b := range body.Invoke.ArgsJson {
+			add(b)
+		}
+		add(0)
+		for _, b := range body.Invoke.InputJson {
+			add(b)
+		}
+	case *actorlogv1.Action_Resolve:
+		add(2)
+	case *actorlogv1.Action_Read:
+		add(3)
+	case *actorlogv1.Action_Destroy:
+		add(4)
+	}
+	return h
+}
+
+// Snapshot is the actor as a record.
+func (a *Actor) Snapshot() *actorlogv1.Snapshot {
+	s := &actorlogv1.Snapshot{
+		Actor: &actorlogv1.Actor{
+			Namespace: a.Namespace, Kind: a.Kind, Key: a.Key,
+			Generation: a.Generation, CreatedUnixMs: a.CreatedMs,
+		},
+		Alive: a.Alive, StateJson: a.State, LastRef: a.LastRef, LastOffset: a.LastOffset, TimeUnixMs: a.TimeMs,
+		Broken: clean(a.Broken),
+	}
+	for _, r := range a.Recent {
+		// An entry beyond LastOffset is of an outcome that is not part of this snapshot.
+		if r.Offset <= a.LastOffset {
+			s.Recent = append(s.Recent, &actorlogv1.Recent{
+				Key: r.Key, Offset: r.Offset, TimeUnixMs: r.TimeMs, Fingerprint: r.Fingerprint,
+			})
+		}
+	}
+	for _, r := range a.Refused {
+		s.Refused = append(s.Refused, &actorlogv1.RefRange{First: r.First, Last: r.Last})
+	}
+	return s
+}
+
+// Restore is the inverse of [Actor.Snapshot].
+func Restore(hash schemas.Hash, s *actorlogv1.Snapshot) (Actor, error) {
+	if s.Actor == nil {
+		return Actor{}, fmt.Errorf("%w: the snapshot of actor %s names no actor", ErrCorrupt, hash)
+	}
+	a := Actor{
+		Hash: hash, Namespace: s.Actor.Namespace, Kind: s.Actor.Kind, Key: s.Actor.Key,
+		Generation: s.Actor.Generation, CreatedMs: s.Actor.CreatedUnixMs,
+		Alive: s.Alive, State: s.StateJson, LastRef: s.LastRef, LastOffset: s.LastOffset, TimeMs: s.TimeUnixMs,
+		Broken: s.Broken,
+	}
+	for _, r := range s.Recent {
+		a.Recent = append(a.Recent, Recent{
+			Key: r.Key, Offset: r.Offset, TimeMs: r.TimeUnixMs, Fingerprint: r.Fingerprint,
+		})
+	}
+	for _, r := range s.Refused {
+		a.Refused = append(a.Refused, RefRange{First: r.First, Last: r.Last})
+	}
+	return a, nil
+}

@@ -1,0 +1,309 @@
+package remote
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/actorlog/actorlog/actors/machine"
+	"github.com/actorlog/actorlog/eventlog"
+	"github.com/actorlog/actorlog/schemas"
+	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
+)
+
+// sweepEvery is how often requests are checked for having waited too long.
+const sweepEvery = time.Second
+
+// Client is one reader of events with many callers. It is safe for concurrent use.
+type Client struct {
+	log    eventlog.Log
+	cfg    Config
+	tail   eventlog.Tail
+	ctx    context.Context // ends with Close; owned by the client's goroutines
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	seq    atomic.Uint64
+
+	started  chan struct{} // closed when every shard knows from where it delivers
+	caughtUp chan struct{} // closed when every shard has found its epoch
+	shards   []shard       // owned by the tail goroutine, but for position
+	numbers  []numbering
+
+	mu      sync.Mutex
+	closed  bool
+	pending map[string]*pending
+	watches map[schemas.Hash]*watched
+}
+
+// shard is one partition of events as far as it was read.
+type shard struct {
+	fence machine.Fence
+	// from is the first offset whose outcomes are delivered: what comes before was
+	// read for its claims.
+	from, first int64
+	ready       bool
+	// position is the last offset read.
+	position atomic.Int64
+}
+
+// numbering is the last sequence number given out for one partition.
+type numbering struct {
+	mu   sync.Mutex
+	last uint64
+}
+
+// watched is one actor that somebody watches.
+type watched struct {
+	watches []*Watch
+	lastRef int64
+}
+
+type pending struct {
+	req      Request
+	done     func(*Delivery, bool, error)
+	deadline time.Time
+	stop     func() bool // detaches from the caller's context
+}
+
+func (c *Config) setDefaults() {
+	if c.ID == "" {
+		c.ID = strings.ToLower(rand.Text()[:10])
+	}
+	if c.RequestTimeout == 0 {
+		c.RequestTimeout = 75 * time.Second
+	}
+	if c.MaxPending == 0 {
+		c.MaxPending = 16384
+	}
+	if c.Logger == nil {
+		c.Logger = zap.NewNop()
+	}
+}
+
+func open(log eventlog.Log, cfg Config) (*Client, error) {
+	cfg.setDefaults()
+	tail, err := log.Tail(eventlog.Events)
+	if err != nil {
+		return nil, fmt.Errorf("opening the tail of events: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &Client{
+		log: log, cfg: cfg, tail: tail, ctx: ctx, cancel: cancel,
+		started: make(chan struct{}), caughtUp: make(chan struct{}),
+		shards: make([]shard, log.Partitions()), numbers: make([]numbering, log.Partitions()),
+		pending: make(map[string]*pending), watches: make(map[schemas.Hash]*watched),
+	}
+	for i := range c.shards {
+		c.shards[i].position.Store(-1)
+	}
+	c.wg.Go(c.follow)
+	c.wg.Go(c.sweep)
+	return c, nil
+}
+
+func (c *Client) close() {
+	c.mu.Lock()
+	c.closed = true
+	waiting := c.pending
+	c.pending = make(map[string]*pending)
+	c.mu.Unlock()
+	c.cancel()
+	c.tail.Close()
+	for _, p := range waiting {
+		p.stop()
+		p.done(nil, false, fmt.Errorf("%w: the client was closed", ErrUnknownOutcome))
+	}
+	c.wg.Wait()
+}
+
+func (c *Client) ask(ctx context.Context, req Request, done func(*Delivery, bool, error)) error {
+	select {
+	case <-c.started:
+	case <-ctx.Done():
+		return fmt.Errorf("%w: waiting for the brokers: %w", ErrNotAppended, context.Cause(ctx))
+	case <-c.ctx.Done():
+		return fmt.Errorf("%w: %w", ErrNotAppended, eventlog.ErrClosed)
+	}
+	id := c.cfg.ID + "-" + strconv.FormatUint(c.seq.Add(1), 36)
+	a := req.Action
+	a.RequestId = id
+	if a.Caller == nil {
+		a.Caller = new(actorlogv1.Caller)
+	}
+	a.Caller.Gateway = c.cfg.ID
+	a.TimeUnixMs = time.Now().UnixMilli()
+
+	p := &pending{req: req, done: done, deadline: time.Now().Add(c.cfg.RequestTimeout)}
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return fmt.Errorf("%w: %w", ErrNotAppended, eventlog.ErrClosed)
+	}
+	if len(c.pending) >= c.cfg.MaxPending {
+		c.mu.Unlock()
+		return ErrBusy
+	}
+	p.stop = context.AfterFunc(ctx, func() {
+		c.finish(id, nil, false, fmt.Errorf("%w: %w", ErrUnknownOutcome, context.Cause(ctx)))
+	})
+	c.pending[id] = p
+	c.mu.Unlock()
+
+	err := c.append(req.Hash, a, func(_ int64, err error) {
+		switch {
+		case err == nil:
+		case errors.Is(err, eventlog.ErrTooLarge):
+			c.finish(id, nil, false, fmt.Errorf("%w: %w", ErrNotAppended, err))
+		default:
+			c.finish(id, nil, false, fmt.Errorf("%w: %w", ErrUnknownOutcome, err))
+		}
+	})
+	if err != nil {
+		c.finish(id, nil, false, fmt.Errorf("%w: %w", ErrNotAppended, err))
+	}
+	return nil
+}
+
+// append numbers the action and appends it. Numbers are given in the order of the log, so that
+// an owner can tell a copy that the transport made of an action.
+func (c *Client) append(hash schemas.Hash, a *actorlogv1.Action, done func(int64, error)) error {
+	p := hash.Shard(c.log.Partitions())
+	n := &c.numbers[p]
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	a.Sequence = n.last + 1
+	value, err := schemas.Encode(a)
+	if err != nil {
+		return err
+	}
+	n.last++
+	c.log.Append(c.ctx, eventlog.Actions, eventlog.Record{
+		Partition: p, Key: hash[:], Value: value,
+		Headers: []eventlog.Header{{Key: schemas.HeaderType, Value: typeAction}},
+	}, done)
+	return nil
+}
+
+var typeAction = []byte(schemas.TypeAction)
+
+// finish answers a request, once.
+func (c *Client) finish(id string, d *Delivery, replayed bool, err error) {
+	c.mu.Lock()
+	p, ok := c.pending[id]
+	delete(c.pending, id)
+	c.mu.Unlock()
+	if ok {
+		p.stop()
+		p.done(d, replayed, err)
+	}
+}
+
+func (c *Client) watch(hash schemas.Hash, w *Watch) schemas.Position {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w.hash = hash
+	e := c.watches[hash]
+	if e == nil {
+		e = &watched{lastRef: -1}
+		c.watches[hash] = e
+	}
+	// A new slice: the tail may be going through the old one.
+	e.watches = append(e.watches[:len(e.watches):len(e.watches)], w)
+	partition := hash.Shard(c.log.Partitions())
+	return schemas.Position{Partition: partition, Offset: c.shards[partition].position.Load()}
+}
+
+func (c *Client) unwatch(w *Watch) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.watches[w.hash]
+	if e == nil {
+		return
+	}
+	kept := make([]*Watch, 0, len(e.watches))
+	for _, other := range e.watches {
+		if other != w {
+			kept = append(kept, other)
+		}
+	}
+	if e.watches = kept; len(kept) == 0 {
+		delete(c.watches, w.hash)
+	}
+}
+
+// sweep ends requests that have waited too long.
+func (c *Client) sweep() {
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-c.ctx.Done():
+			return
+		case now := <-ticker.C:
+			var late []string
+			c.mu.Lock()
+			for id, p := range c.pending {
+				if now.After(p.deadline) {
+					late = append(late, id)
+				}
+			}
+			c.mu.Unlock()
+			for _, id := range late {
+				c.finish(id, nil, false, fmt.Errorf("%w: no outcome within %v", ErrUnknownOutcome, c.cfg.RequestTimeout))
+			}
+		}
+	}
+}
+
+func (c *Client) ready(ctx context.Context) error {
+	select {
+	case <-c.caughtUp:
+	default:
+		return errors.New("the tail of events has not caught up with every shard yet")
+	}
+	if _, _, err := c.log.Bounds(ctx, eventlog.Events, 0); err != nil {
+		return fmt.Errorf("asking the brokers: %w", err)
+	}
+	return nil
+}
+
+// fetch reads the one outcome that a repeat refers to.
+func (c *Client) fetch(ctx context.Context, partition int32, offset int64, hash schemas.Hash) (*Delivery, error) {
+	var d *Delivery
+	err := eventlog.Scan(ctx, c.log, eventlog.Events, partition, offset, offset+1, func(r *eventlog.Record) error {
+		found, ok := schemas.ParseHash(r.Key)
+		if !ok || found != hash {
+			return fmt.Errorf("the record at %d is of another actor", offset)
+		}
+		o, err := schemas.DecodeAs[*actorlogv1.Outcome](schemas.Type(r.Header(schemas.HeaderType)), r.Value)
+		if err != nil {
+			return err
+		}
+		d = &Delivery{Position: schemas.Position{Partition: partition, Offset: r.Offset}, Hash: hash, Outcome: o}
+		return nil
+	})
+	if errors.Is(err, eventlog.ErrOffsetOutOfRange) {
+		err = fmt.Errorf("%w: the outcome of the first request with this idempotency key", ErrGone)
+	}
+	if err == nil && d == nil {
+		err = fmt.Errorf("there is no record at %d", offset)
+	}
+	return d, err
+}
+
+func outcomeOf(r *eventlog.Record) (*actorlogv1.Outcome, error) {
+	o := new(actorlogv1.Outcome)
+	if err := proto.Unmarshal(r.Value, o); err != nil {
+		return nil, fmt.Errorf("%w: the outcome at %d: %w", schemas.ErrMalformed, r.Offset, err)
+	}
+	return o, nil
+}

@@ -1,0 +1,306 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/actorlog/actorlog/actors/machine"
+	"github.com/actorlog/actorlog/eventlog"
+	"github.com/actorlog/actorlog/schemas"
+	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
+)
+
+// follow reads events for as long as the client lives.
+func (c *Client) follow() {
+	for p := range c.shards {
+		if !c.locate(int32(p)) {
+			return
+		}
+	}
+	close(c.started)
+	c.noteReady()
+	for {
+		records, err := c.tail.Poll(c.ctx)
+		var gone *eventlog.PartitionError
+		switch {
+		case c.ctx.Err() != nil || errors.Is(err, eventlog.ErrClosed):
+			return
+		case errors.As(err, &gone):
+			c.skip(gone)
+		case err != nil:
+			c.cfg.Logger.Warn("reading events", zap.Error(err))
+			pause(c.ctx, time.Second)
+		}
+		for i := range records {
+			c.take(&records[i])
+		}
+	}
+}
+
+// locate finds from where a shard is delivered (its end) and starts reading far enough
+// before it to meet a claim of the owner. It tries until the brokers answer.
+func (c *Client) locate(p int32) bool {
+	for {
+		start, end, err := c.log.Bounds(c.ctx, eventlog.Events, p)
+		if err == nil {
+			s := &c.shards[p]
+			s.from, s.first = end, start
+			s.fence = machine.NewFence(machine.NoEpoch)
+			s.position.Store(end - 1)
+			c.readBack(p, machine.ReadBack)
+			return true
+		}
+		if c.ctx.Err() != nil {
+			return false
+		}
+		c.cfg.Logger.Warn("asking for the end of events", zap.Int32("partition", p), zap.Error(err))
+		if !pause(c.ctx, time.Second) {
+			return false
+		}
+	}
+}
+
+// readBack starts reading n records before what is delivered.
+func (c *Client) readBack(p int32, n int64) {
+	s := &c.shards[p]
+	begin := max(s.first, s.from-n)
+	s.ready = begin == s.from // nothing was ever written
+	c.tail.Add(p, begin)
+}
+
+// take handles one record of events, in order.
+func (c *Client) take(r *eventlog.Record) {
+	s := &c.shards[r.Partition]
+	t := schemas.Type(r.Header(schemas.HeaderType))
+	if t == schemas.TypeClaim {
+		if claim, err := schemas.DecodeAs[*actorlogv1.Claim](t, r.Value); err == nil {
+			s.fence.Claim(r.Offset, claim)
+		}
+	}
+	if r.Offset < s.from {
+		if r.Offset == s.from-1 {
+			c.arrived(r.Partition)
+		}
+		return
+	}
+	if t == schemas.TypeOutcome {
+		c.deliver(s, r)
+	}
+	s.position.Store(r.Offset)
+}
+
+// arrived is called when all that was read back has been seen.
+func (c *Client) arrived(p int32) {
+	s := &c.shards[p]
+	if s.fence.Epoch() == machine.NoEpoch {
+		if back := s.from - s.first; back > machine.ReadBack && !s.ready {
+			// No claim in the last records: an owner that does not renew. Read it all.
+			s.ready = true
+			c.readBack(p, back)
+			return
+		}
+	}
+	s.ready = true
+	c.noteReady()
+}
+
+func (c *Client) noteReady() {
+	for i := range c.shards {
+		if !c.shards[i].ready {
+			return
+		}
+	}
+	select {
+	case <-c.caughtUp:
+	default:
+		close(c.caughtUp)
+	}
+}
+
+// deliver hands an outcome to the actor's watches, then to the request that waits for it.
+func (c *Client) deliver(s *shard, r *eventlog.Record) {
+	hash, ok := schemas.ParseHash(r.Key)
+	if !ok {
+		return
+	}
+	mine := string(r.Header(schemas.HeaderTo)) == c.cfg.ID
+	c.mu.Lock()
+	e := c.watches[hash]
+	c.mu.Unlock()
+	if !mine && e == nil {
+		return
+	}
+	o, err := outcomeOf(r)
+	if err != nil {
+		c.cfg.Logger.Warn("an event cannot be read; passing it over", zap.Int32("partition", r.Partition), zap.Error(err))
+		return
+	}
+	if !s.fence.Admits(o) {
+		return
+	}
+	d := &Delivery{Position: schemas.Position{Partition: r.Partition, Offset: r.Offset}, Hash: hash, Outcome: o}
+	if e != nil && e.admits(o) {
+		c.mu.Lock()
+		watches := e.watches
+		c.mu.Unlock()
+		for _, w := range watches {
+			w.Outcome(d)
+		}
+	}
+	if mine {
+		c.answer(d)
+	}
+}
+
+// admits is the other half of the rule that makes an outcome valid: refs increase.
+func (e *watched) admits(o *actorlogv1.Outcome) bool {
+	if o.RefusedSince != nil {
+		return true
+	}
+	if o.Ref <= e.lastRef {
+		return false
+	}
+	e.lastRef = o.Ref
+	return true
+}
+
+func (c *Client) answer(d *Delivery) {
+	id := d.Outcome.GetAction().GetRequestId()
+	c.mu.Lock()
+	p, ok := c.pending[id]
+	c.mu.Unlock()
+	if !ok {
+		return
+	}
+	// The watch is registered here, in the goroutine that reads the log, and so sees every
+	// outcome after this one and none before.
+	if w := p.req.Watch; w != nil && d.Outcome.Error == nil {
+		c.watch(d.Hash, w)
+	}
+	if d.Outcome.Repeats == nil {
+		c.finish(id, d, false, nil)
+		return
+	}
+	c.wg.Go(func() {
+		first, err := c.fetch(c.ctx, d.Position.Partition, *d.Outcome.Repeats, d.Hash)
+		if err != nil {
+			err = fmt.Errorf("%w: it took effect before, but cannot be read back: %w", ErrUnknownOutcome, err)
+		}
+		c.finish(id, first, true, err)
+	})
+}
+
+// skip goes on after a partition could not be read any further: what it held expired while
+// this client was cut off from the brokers.
+func (c *Client) skip(gone *eventlog.PartitionError) {
+	p := gone.Partition
+	c.cfg.Logger.Warn("events were missed; subscribers are told", zap.Error(gone))
+	if !c.locate(p) {
+		return
+	}
+	var gaps []func()
+	c.mu.Lock()
+	for hash, e := range c.watches {
+		if hash.Shard(c.log.Partitions()) != p {
+			continue
+		}
+		for _, w := range e.watches {
+			if w.Gap != nil {
+				gaps = append(gaps, w.Gap)
+			}
+		}
+	}
+	c.mu.Unlock()
+	for _, gap := range gaps {
+		gap()
+	}
+}
+
+func (c *Client) since(ctx context.Context, hash schemas.Hash, from, to schemas.Position, fn func(*Delivery) bool) error {
+	p := hash.Shard(c.log.Partitions())
+	if from.Partition != p || to.Partition != p {
+		return fmt.Errorf("position %s is not in the actor's shard %d", from, p)
+	}
+	start, end, err := c.log.Bounds(ctx, eventlog.Events, p)
+	if err != nil {
+		return fmt.Errorf("asking for the bounds of events: %w", err)
+	}
+	if from.Offset+1 < start {
+		return fmt.Errorf("%w: after %s; the first one kept is %d", ErrGone, from, start)
+	}
+	if from.Offset >= end {
+		return fmt.Errorf("%w: position %s was never written", ErrGone, from)
+	}
+	for back := int64(machine.ReadBack); ; back *= 8 {
+		begin := max(start, from.Offset+1-back)
+		done, err := c.scanSince(ctx, hash, p, begin, from.Offset, min(to.Offset+1, end), begin == start, fn)
+		if done || err != nil {
+			return err
+		}
+	}
+}
+
+// errNoClaim says that a scan began after the last claim before what it looks for.
+var (
+	errNoClaim = errors.New("no claim seen")
+	errEnough  = errors.New("enough")
+)
+
+func (c *Client) scanSince(ctx context.Context, hash schemas.Hash, p int32, begin, after, to int64, whole bool, fn func(*Delivery) bool) (bool, error) {
+	fence := machine.NewFence(machine.NoEpoch)
+	seen := watched{lastRef: -1}
+	err := eventlog.Scan(ctx, c.log, eventlog.Events, p, begin, to, func(r *eventlog.Record) error {
+		t := schemas.Type(r.Header(schemas.HeaderType))
+		if t == schemas.TypeClaim {
+			claim, err := schemas.DecodeAs[*actorlogv1.Claim](t, r.Value)
+			if err != nil {
+				return err
+			}
+			fence.Claim(r.Offset, claim)
+			return nil
+		}
+		if r.Offset <= after {
+			return nil
+		}
+		if !whole && fence.Epoch() == machine.NoEpoch {
+			return errNoClaim
+		}
+		if found, ok := schemas.ParseHash(r.Key); !ok || found != hash || t != schemas.TypeOutcome {
+			return nil
+		}
+		o, err := outcomeOf(r)
+		if err != nil {
+			return err
+		}
+		if !fence.Admits(o) || !seen.admits(o) {
+			return nil
+		}
+		if !fn(&Delivery{Position: schemas.Position{Partition: p, Offset: r.Offset}, Hash: hash, Outcome: o}) {
+			return errEnough
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, errNoClaim):
+		return false, nil
+	case errors.Is(err, errEnough):
+		return true, nil
+	}
+	return true, err
+}
+
+// pause waits, or returns false when ctx ends before.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}

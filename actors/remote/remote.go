@@ -1,0 +1,137 @@
+// Package remote is the caller's side of the log: it appends actions, follows the
+// events of all shards, hands every outcome to who waits for it, and every actor's
+// outcomes to who watches it. Gateways stand on it; Go programs call actors through it.
+//
+// It knows brokers only, no worker. One [Client] reads events with one consumer,
+// whatever the number of callers and watches.
+//
+//	Ask -> actions[p] ... worker ... events[p] -> tail -> fence -> watches of the actor -> done of the request
+package remote
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/actorlog/actorlog/eventlog"
+	"github.com/actorlog/actorlog/schemas"
+	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
+)
+
+// Config of a Client. The zero value works.
+type Config struct {
+	// ID names this client in the log, unique among all that run: outcomes for it carry
+	// it in their `to` header. Default: random.
+	ID string
+	// RequestTimeout bounds the wait for an outcome when the caller's context has
+	// no earlier deadline. Default 75 s: the longest action and a failover.
+	RequestTimeout time.Duration
+	// MaxPending bounds the requests under way; beyond it ErrBusy. Default 16,384.
+	MaxPending int
+	// Logger for what an operator should know. Default: none.
+	Logger *zap.Logger
+}
+
+// Errors of Ask, Do and Since.
+var (
+	// ErrBusy: MaxPending requests are under way. Nothing was appended: try again later.
+	ErrBusy = errors.New("too many requests in flight")
+	// ErrNotAppended: the action is certainly not in the log. Trying again is safe.
+	ErrNotAppended = errors.New("action not appended")
+	// ErrUnknownOutcome: the action may be in the log and may take effect, now or
+	// later. Trying again is safe only with the same idempotency key.
+	ErrUnknownOutcome = errors.New("outcome unknown")
+	// ErrGone: the events asked for are no longer kept.
+	ErrGone = errors.New("events no longer kept")
+)
+
+// Delivery is one valid outcome and where it stands. It is shared by all that it is
+// handed to: nobody may change it.
+type Delivery struct {
+	Position schemas.Position
+	Hash     schemas.Hash
+	Outcome  *actorlogv1.Outcome
+}
+
+// Request is one action to append.
+type Request struct {
+	// Hash of the actor: the address.
+	Hash schemas.Hash
+	// Action to append. Its request id, caller gateway and time are set by the client.
+	Action *actorlogv1.Action
+	// Watch, when set, is registered for the actor just before the outcome is handed to
+	// done: it sees every later outcome of the actor and none before. Not registered when
+	// the outcome is an error.
+	Watch *Watch
+}
+
+// Watch follows one actor, through all its generations, from where it was registered.
+type Watch struct {
+	// Outcome is called for every valid outcome of the actor, in log order, from the
+	// goroutine that reads the log: it must not block. When one outcome both answers
+	// a request and is watched, the watches are called first.
+	Outcome func(*Delivery)
+	// Gap, if set, is called instead of Outcome when the client had to skip events
+	// (they expired while it was cut off from the brokers): the watch goes on after the gap.
+	Gap func()
+
+	hash schemas.Hash
+}
+
+// Ask appends the request's action and returns. done is called exactly once, unless Ask
+// returns an error: with the outcome, or with an error (ErrUnknownOutcome, ErrNotAppended
+// or ctx's cause joined to one of them). It is called from a goroutine of the client's
+// and must not block. An outcome that carries an Error is an outcome, not an error. For a
+// repeat of an idempotency key, Delivery is the first outcome, and replayed is true.
+func (c *Client) Ask(ctx context.Context, req Request, done func(d *Delivery, replayed bool, err error)) error {
+	return c.ask(ctx, req, done)
+}
+
+// Do is Ask that waits.
+func (c *Client) Do(ctx context.Context, req Request) (d *Delivery, replayed bool, err error) {
+	type answer struct {
+		d        *Delivery
+		replayed bool
+		err      error
+	}
+	ch := make(chan answer, 1)
+	if err := c.Ask(ctx, req, func(d *Delivery, replayed bool, err error) { ch <- answer{d, replayed, err} }); err != nil {
+		return nil, false, err
+	}
+	a := <-ch
+	return a.d, a.replayed, a.err
+}
+
+// Watch registers w for the actor and returns the position after which it sees
+// everything: the last outcome position that the tail has passed in the actor's shard.
+// Unwatch ends it.
+func (c *Client) Watch(hash schemas.Hash, w *Watch) schemas.Position { return c.watch(hash, w) }
+
+// Unwatch ends a watch; unknown ones are ignored. One call of Outcome may be under way when it returns.
+func (c *Client) Unwatch(w *Watch) { c.unwatch(w) }
+
+// Since reads the valid outcomes of one actor after position from up to and including
+// position to, in log order, straight from the log, and calls fn for each until fn returns
+// false. ErrGone when events after from are no longer kept. from.Offset may be -1: from the beginning.
+func (c *Client) Since(ctx context.Context, hash schemas.Hash, from, to schemas.Position, fn func(*Delivery) bool) error {
+	return c.since(ctx, hash, from, to, fn)
+}
+
+// Partitions is the number of shards.
+func (c *Client) Partitions() int32 { return c.log.Partitions() }
+
+// ID is the client's name in the log.
+func (c *Client) ID() string { return c.cfg.ID }
+
+// Ready returns nil when the brokers answer and the tail has caught up with every
+// shard, else what is missing.
+func (c *Client) Ready(ctx context.Context) error { return c.ready(ctx) }
+
+// Open starts a client on the log. It returns at once; until the tail has found the
+// epochs of all shards, requests wait. Close ends it.
+func Open(log eventlog.Log, cfg Config) (*Client, error) { return open(log, cfg) }
+
+// Close ends the client: requests under way are answered ErrUnknownOutcome.
+func (c *Client) Close() { c.close() }
