@@ -63,6 +63,19 @@ func (s *shard) encode(o *actorlogv1.Outcome) ([]byte, error) {
 	return schemas.Encode(o)
 }
 
+// renewAfter is the age at which a claim is renewed even in an idle shard, so that where events
+// expire, the claim does not.
+const renewAfter = time.Hour
+
+// renewOld renews a claim that is old.
+func (s *shard) renewOld() {
+	s.appendMu.Lock()
+	defer s.appendMu.Unlock()
+	if time.Since(s.claimedAt) >= renewAfter && !s.dead.Load() {
+		s.renew()
+	}
+}
+
 // renew repeats the claim, so that a reader who starts near the end meets it. appendMu is held.
 func (s *shard) renew() bool {
 	record, err := s.w.claimRecord(s.partition, proto.Int64(s.epoch))
@@ -71,7 +84,7 @@ func (s *shard) renew() bool {
 		return false
 	}
 	sent := &sent{s: s, offset: s.next}
-	s.lastClaim = s.next
+	s.lastClaim, s.claimedAt = s.next, time.Now()
 	s.next++
 	s.w.log.Append(context.Background(), eventlog.Events, record, sent.acknowledge)
 	return true

@@ -42,6 +42,7 @@ type shard struct {
 	appendMu  sync.Mutex
 	next      int64 // where the next record will stand
 	lastClaim int64
+	claimedAt time.Time
 
 	ackMu sync.Mutex
 	acked sync.Cond
@@ -79,7 +80,7 @@ func (s *shard) open(ctx context.Context) error {
 		s.snapshots.Close()
 		return fmt.Errorf("claiming shard %d: %w", s.partition, err)
 	}
-	s.next, s.lastClaim, s.ackNext = s.epoch+1, s.epoch, s.epoch+1
+	s.next, s.lastClaim, s.claimedAt, s.ackNext = s.epoch+1, s.epoch, time.Now(), s.epoch+1
 	opened := ShardOpened{Partition: s.partition, Epoch: s.epoch}
 	if err := s.recover(ctx, &opened); err != nil {
 		s.snapshots.Close()
@@ -131,6 +132,7 @@ func (s *shard) serve(ctx context.Context) error {
 			continue
 		case <-s.due:
 		case <-checkpoint.C:
+			s.renewOld()
 		}
 		if err := s.checkpoint(ctx); errors.Is(err, eventlog.ErrFenced) {
 			return fmt.Errorf("%w: %w", errReplaced, err)

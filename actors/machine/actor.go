@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/actorlog/actorlog/internal/jsonpatch"
 	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
@@ -93,7 +94,7 @@ func (a *Actor) Apply(offset int64, o *actorlogv1.Outcome) (bool, error) {
 	case len(o.StateJson) > 0:
 		state = o.StateJson
 	case len(o.PatchJson) > 0:
-		if state, err = Patch(a.State, o.PatchJson); err != nil {
+		if state, err = jsonpatch.Apply(a.State, o.PatchJson); err != nil {
 			err = fmt.Errorf("%w: actor %s, offset %d: %w", ErrCorrupt, a.ID(), offset, err)
 			a.Broken, state = err.Error(), a.State
 		}

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/actorlog/actorlog/actors/actor"
+	"github.com/actorlog/actorlog/internal/jsonpatch"
 	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
@@ -119,12 +120,11 @@ func (a *Actor) ask(in Ask) Effects {
 		return Effects{Skip: true}
 	}
 	action := in.Action
-	if a.Broken != "" {
-		return a.answer(in.Ref, action, nil, errBroken)
-	}
-	if err := a.admit(action, in.KindKnown); err != nil {
+	if err := a.wellFormed(action); err != nil {
 		return a.answer(in.Ref, action, nil, err)
 	}
+	// A repeat comes before all that may have changed since the first request: told now that
+	// the actor is gone, its caller would take it that the request had no effect.
 	if r, ok := a.recall(action.IdempotencyKey); ok {
 		if r.Fingerprint != Fingerprint(action) {
 			return a.answer(in.Ref, action, nil, actor.ErrKeyReused)
@@ -133,6 +133,12 @@ func (a *Actor) ask(in Ask) Effects {
 		o.Repeats = proto.Int64(r.Offset)
 		a.advance(o, a.State)
 		return Effects{Outcome: o, Settle: true}
+	}
+	if a.Broken != "" {
+		return a.answer(in.Ref, action, nil, errBroken)
+	}
+	if err := a.admit(action, in.KindKnown); err != nil {
+		return a.answer(in.Ref, action, nil, err)
 	}
 
 	namespace, kind, key := a.identity(action)
@@ -167,28 +173,43 @@ func (a *Actor) ask(in Ask) Effects {
 		a.advance(o, nil)
 		return Effects{Outcome: o}
 	}
-	return a.answer(in.Ref, action, nil, actor.ErrInvalidRequest.Messagef("This version of the worker does not know what was asked; upgrade it."))
+	return a.answer(in.Ref, action, nil, errUnknownRequest)
 }
 
 // errBroken is all that clients are told of an actor that is out of service.
 var errBroken = &actor.Error{Group: "actor", Code: "unreadable", Message: "The history of this actor cannot be read. Its operators have been told."}
 
-// admit checks the address.
-func (a *Actor) admit(action *actorlogv1.Action, kindKnown func(string) bool) error {
+// errUnknownRequest refuses what a newer version may understand.
+var errUnknownRequest = actor.ErrInvalidRequest.Messagef("This version of the worker does not know what was asked; upgrade it.")
+
+// wellFormed checks what was asked, whatever has become of the actor.
+func (a *Actor) wellFormed(action *actorlogv1.Action) error {
 	to := action.Actor
 	switch {
 	case to == nil || action.RequestId == "":
 		return actor.ErrInvalidRequest.Messagef("The action has no address or no request id.")
 	case to.Kind == "": // by id
-		if to.Generation != a.Generation || !a.Alive {
-			return actor.ErrNotFound
-		}
 	case a.Kind != "":
 		if a.Kind != to.Kind || a.Namespace != to.Namespace || !slices.Equal(a.Key, to.Key) {
 			return actor.ErrInvalidRequest.Messagef("The action is addressed to another actor than its record key.")
 		}
 	case schemas.HashOf(to.Namespace, to.Kind, to.Key) != a.Hash:
 		return actor.ErrInvalidRequest.Messagef("The action is addressed to another actor than its record key.")
+	}
+	policy := action.Creation.GetPolicy()
+	if action.Body == nil || action.Creation != nil &&
+		policy != actorlogv1.Creation_POLICY_IF_ABSENT && policy != actorlogv1.Creation_POLICY_MUST_BE_ABSENT {
+		return errUnknownRequest
+	}
+	return nil
+}
+
+// admit checks that there is an actor to be asked.
+func (a *Actor) admit(action *actorlogv1.Action, kindKnown func(string) bool) error {
+	to := action.Actor
+	// An id, or a generation, is of one life; a kind and key alone are of whichever there is, or will be.
+	if one := to.Kind == "" || to.Generation != 0; one && (to.Generation != a.Generation || !a.Alive) {
+		return actor.ErrNotFound
 	}
 	kind := a.Kind
 	if kind == "" {
@@ -268,7 +289,7 @@ func (a *Actor) change(o *actorlogv1.Outcome, before, after []byte) error {
 		o.StateJson = after
 		return nil
 	}
-	patch, err := Diff(before, after)
+	patch, err := jsonpatch.Diff(before, after)
 	if err != nil {
 		return err
 	}
@@ -320,7 +341,9 @@ func (a *Actor) TooLarge(ref int64, action *actorlogv1.Action, size, limit int) 
 	o.Error = wireError(actor.ErrTooLarge.Messagef(
 		"What the action produced takes %d bytes, more than the %d that fit into a record: it had no effect.", size, limit))
 	if proto.Size(o) > limit {
-		o.Action.Creation = nil
+		// What is left cannot tell a repeat from another request, so the key is not remembered: a
+		// repeat runs again, to the same end.
+		o.Action.IdempotencyKey, o.Action.Creation = "", nil
 		if invoke := action.GetInvoke(); invoke != nil {
 			o.Action.Body = &actorlogv1.Action_Invoke{Invoke: &actorlogv1.Invoke{Name: invoke.Name}}
 		}
