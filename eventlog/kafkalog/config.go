@@ -1,0 +1,256 @@
+package kafkalog
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+	"github.com/twmb/franz-go/plugin/kzap"
+	"go.uber.org/zap"
+
+	"github.com/actorlog/actorlog/eventlog"
+)
+
+// Defaults of a Config.
+const (
+	DefaultBroker           = "127.0.0.1:9092"
+	DefaultPrefix           = "actorlog"
+	DefaultPartitions       = 32
+	DefaultActionsRetention = 7 * 24 * time.Hour
+	DefaultMaxRecordBytes   = 8 << 20
+	DefaultBufferBytes      = 64 << 20
+	DefaultAppendTimeout    = 30 * time.Second
+	DefaultOpenTimeout      = 30 * time.Second
+	DefaultSessionTimeout   = 6 * time.Second
+	DefaultRebalanceTimeout = 60 * time.Second
+)
+
+// Config says which brokers and topics, and how. The zero value works against a broker
+// on this machine.
+type Config struct {
+	// Brokers to ask first, as host:port. Default 127.0.0.1:9092.
+	Brokers []string
+	// Prefix of the topics' names and of transactional ids, so that several
+	// applications can share a cluster. Default "actorlog".
+	Prefix string
+	// Partitions of actions, events and snapshots. 0: as many as the topics have,
+	// and 32 if they are to be created. It cannot be changed afterwards.
+	Partitions int32
+	// ReplicationFactor of topics that are created. 0: the brokers' default.
+	ReplicationFactor int16
+	// ActionsRetention is how long actions are kept. Default 7 days; negative: for
+	// ever. Applied when the topic is created.
+	ActionsRetention time.Duration
+	// EventsRetention is how long events are kept. Default 0: for ever. Applied when
+	// the topic is created. History that is deleted cannot be replayed.
+	EventsRetention time.Duration
+	// MaxRecordBytes is the largest record, with all its framing, and the
+	// max.message.bytes of topics that are created. Default 8 MiB. A topic that
+	// exists keeps its own limit, and that limit then holds.
+	MaxRecordBytes int
+	// BufferBytes bounds the appends that are not acknowledged yet; beyond it Append
+	// blocks. Default 64 MiB.
+	BufferBytes int
+	// Compression of appended records: "none", "snappy", "lz4" or "zstd". Default none:
+	// batches are small where latency matters.
+	Compression string
+	// AppendTimeout is how long an append waits for its acknowledgement before it
+	// ends with an error. Default 30 s.
+	AppendTimeout time.Duration
+	// OpenTimeout bounds Open, in which brokers that do not answer yet are waited
+	// for. Default 30 s.
+	OpenTimeout time.Duration
+	// SessionTimeout is how long a silent member of a group keeps its partitions,
+	// and so how long a shard stands still after its worker was killed. Default 6 s,
+	// the least that Kafka allows by default (group.min.session.timeout.ms): a
+	// shard that moves without need costs a recovery of milliseconds, a shard
+	// without an owner costs its callers the whole timeout.
+	SessionTimeout time.Duration
+	// RebalanceTimeout is how long the group waits for a member's Released to
+	// return. Default 60 s.
+	RebalanceTimeout time.Duration
+	// ReadOnly never creates topics. Default false.
+	ReadOnly bool
+
+	// ClientID as the brokers see it, in logs and quotas. Default "actorlog".
+	ClientID string
+	// TLS encrypts connections. Default nil: plain text.
+	TLS *tls.Config
+	// SASL authenticates. Default none.
+	SASL SASL
+
+	// Logger for warnings of the client. Default none.
+	Logger *zap.Logger
+	// Listener is told of what happens. Default none.
+	Listener EventListener
+
+	// dial replaces the network in tests.
+	dial func(ctx context.Context, network, host string) (net.Conn, error)
+}
+
+// SASL says who we are. The zero value: nobody.
+type SASL struct {
+	// Mechanism is "PLAIN", "SCRAM-SHA-256" or "SCRAM-SHA-512"; empty: no SASL.
+	Mechanism string
+	User      string
+	Password  string
+}
+
+// EventListener is told of what happens in a Log. Its functions may be nil, must not
+// block, and may be called from several goroutines at once.
+type EventListener struct {
+	// AppendFailed: an append ended with err.
+	AppendFailed func(t eventlog.Topic, partition int32, err error)
+	// BrokerConnected: a connection was made, or was tried when err is not nil.
+	BrokerConnected func(addr string, took time.Duration, err error)
+	// BrokerDisconnected: a connection ended.
+	BrokerDisconnected func(addr string)
+	// Rebalanced: what is "assigned", "released" or "lost".
+	Rebalanced func(what string, partitions []int32)
+}
+
+func (c *Config) setDefaults() {
+	if len(c.Brokers) == 0 {
+		c.Brokers = []string{DefaultBroker}
+	}
+	if c.Prefix == "" {
+		c.Prefix = DefaultPrefix
+	}
+	if c.ActionsRetention == 0 {
+		c.ActionsRetention = DefaultActionsRetention
+	}
+	if c.MaxRecordBytes == 0 {
+		c.MaxRecordBytes = DefaultMaxRecordBytes
+	}
+	if c.BufferBytes == 0 {
+		c.BufferBytes = DefaultBufferBytes
+	}
+	if c.AppendTimeout == 0 {
+		c.AppendTimeout = DefaultAppendTimeout
+	}
+	if c.OpenTimeout == 0 {
+		c.OpenTimeout = DefaultOpenTimeout
+	}
+	if c.SessionTimeout == 0 {
+		c.SessionTimeout = DefaultSessionTimeout
+	}
+	if c.RebalanceTimeout == 0 {
+		c.RebalanceTimeout = DefaultRebalanceTimeout
+	}
+	if c.ClientID == "" {
+		c.ClientID = DefaultPrefix
+	}
+}
+
+// Validate reports everything that is wrong with c.
+func (c *Config) Validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(validName(c.Prefix), "prefix %q: use letters, digits, '.', '_' and '-', at most 200", c.Prefix)
+	check(c.Partitions >= 0, "partitions %d: must not be negative", c.Partitions)
+	check(c.ReplicationFactor >= 0, "replication factor %d: must not be negative", c.ReplicationFactor)
+	check(c.MaxRecordBytes >= 0 && c.MaxRecordBytes <= 64<<20, "max record bytes %d: must be at most 64 MiB", c.MaxRecordBytes)
+	check(c.MaxRecordBytes == 0 || c.MaxRecordBytes >= 1024, "max record bytes %d: must be at least 1024", c.MaxRecordBytes)
+	check(c.BufferBytes >= 0, "buffer bytes %d: must not be negative", c.BufferBytes)
+	check(c.EventsRetention >= 0, "events retention %s: must not be negative", c.EventsRetention)
+	check(c.AppendTimeout == 0 || c.AppendTimeout >= 100*time.Millisecond, "append timeout %s: must be at least 100 ms", c.AppendTimeout)
+	check(c.OpenTimeout >= 0, "open timeout %s: must not be negative", c.OpenTimeout)
+	check(c.SessionTimeout >= 0, "session timeout %s: must not be negative", c.SessionTimeout)
+	check(c.RebalanceTimeout >= 0, "rebalance timeout %s: must not be negative", c.RebalanceTimeout)
+	_, err := c.codec()
+	check(err == nil, "%v", err)
+	_, err = c.SASL.mechanism()
+	check(err == nil, "%v", err)
+	return errors.Join(errs...)
+}
+
+func validName(s string) bool {
+	if len(s) > 200 {
+		return false
+	}
+	for _, r := range s {
+		switch {
+		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '.', r == '_', r == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func (c *Config) codec() (kgo.CompressionCodec, error) {
+	switch c.Compression {
+	case "", "none":
+		return kgo.NoCompression(), nil
+	case "snappy":
+		return kgo.SnappyCompression(), nil
+	case "lz4":
+		return kgo.Lz4Compression(), nil
+	case "zstd":
+		return kgo.ZstdCompression(), nil
+	}
+	return kgo.NoCompression(), fmt.Errorf("compression %q: use none, snappy, lz4 or zstd", c.Compression)
+}
+
+func (s SASL) mechanism() (sasl.Mechanism, error) {
+	switch s.Mechanism {
+	case "":
+		return nil, nil
+	case "PLAIN":
+		return plain.Auth{User: s.User, Pass: s.Password}.AsMechanism(), nil
+	case "SCRAM-SHA-256":
+		return scram.Auth{User: s.User, Pass: s.Password}.AsSha256Mechanism(), nil
+	case "SCRAM-SHA-512":
+		return scram.Auth{User: s.User, Pass: s.Password}.AsSha512Mechanism(), nil
+	}
+	return nil, fmt.Errorf("SASL mechanism %q: use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", s.Mechanism)
+}
+
+// clientOptions are what all our clients have in common.
+func (c *Config) clientOptions() []kgo.Opt {
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(c.Brokers...),
+		kgo.ClientID(c.ClientID),
+		kgo.DisableClientMetrics(),
+		// Requests that change hands between brokers are retried for as long as an
+		// append would wait; waiting longer is the caller's decision.
+		kgo.RetryTimeout(c.AppendTimeout),
+		kgo.DialTimeout(5 * time.Second),
+		kgo.MetadataMinAge(250 * time.Millisecond),
+		kgo.RetryBackoffFn(backoff),
+	}
+	if c.dial != nil {
+		opts = append(opts, kgo.Dialer(c.dial))
+	}
+	if c.TLS != nil {
+		opts = append(opts, kgo.DialTLSConfig(c.TLS))
+	}
+	if m, _ := c.SASL.mechanism(); m != nil { // checked by Validate
+		opts = append(opts, kgo.SASL(m))
+	}
+	if c.Logger != nil {
+		opts = append(opts, kgo.WithLogger(kzap.New(c.Logger, kzap.Level(kgo.LogLevelWarn))))
+	}
+	if l := c.Listener; l.BrokerConnected != nil || l.BrokerDisconnected != nil {
+		opts = append(opts, kgo.WithHooks(connectionHooks{l}))
+	}
+	return opts
+}
+
+// backoff between tries: short, for the common case is a broker that restarts or a
+// leader that moves, and callers are waiting.
+func backoff(tries int) time.Duration {
+	d := 20 * time.Millisecond << min(tries, 6)
+	return min(d, time.Second)
+}
