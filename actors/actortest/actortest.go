@@ -1,14 +1,29 @@
 // Package actortest runs actors in a test: a whole worker and a client over a log in memory, no
-// broker and no network. Inside a testing/synctest bubble, time is virtual.
+// broker and no network. Nothing of it is a stand-in but the log: what a test sees is what users
+// see, down to the records.
 //
-//	w := actortest.New(t, counter.Register)
-//	n, err := counter.Increment.Call(t.Context(), counter.Kind.GetOrCreate(w.Client, "a"), 1)
+//	func TestCounter(t *testing.T) {
+//		synctest.Test(t, func(t *testing.T) { // time is virtual: an hour takes no time
+//			w := actortest.New(t, counter.Register)
+//			c := counter.Kind.GetOrCreate(w.Client, "org", "42")
+//			events := w.Watch("counter", "org", "42")
 //
-// The log outlives its workers: Crash kills the worker, and the next one recovers from it.
+//			n, err := counter.Increment.Call(t.Context(), c, 1)
+//			...
+//			w.Crash() // the worker dies; nothing but the log survives
+//			time.Sleep(time.Hour)
+//			require.Equal(t, actortest.Event{Name: "count", Args: "[1]"}, events.Next(t))
+//		})
+//	}
+//
+// Outside a testing/synctest bubble it works as well, in real time. examples/ has tests that
+// read as stories. The log outlives its workers; [memlog.Cluster] has its faults: appends that
+// fail or are slow, records of somebody else, retention.
 package actortest
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -76,7 +91,32 @@ func NewWith(t testing.TB, cfg host.Config, register ...func(*actor.Registry)) *
 	return w
 }
 
-// StartWorker starts another worker on the same log.
+// Run is New for a Go example, which has no testing.T: it calls fn with a World that ends when fn
+// returns. What would fail a test panics.
+func Run(fn func(w *World), register ...func(*actor.Registry)) {
+	t := new(example)
+	defer t.end()
+	fn(New(t, register...))
+}
+
+// example is as much of a testing.TB as a World needs. Its other methods are nil.
+type example struct {
+	testing.TB
+	cleanup []func()
+}
+
+func (*example) Helper()                           {}
+func (*example) Errorf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+func (*example) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+func (e *example) Cleanup(fn func())               { e.cleanup = append(e.cleanup, fn) }
+
+func (e *example) end() {
+	for _, fn := range e.cleanup {
+		fn()
+	}
+}
+
+// StartWorker starts another worker on the same log. The workers share the actors among themselves.
 func (w *World) StartWorker() *Worker {
 	w.t.Helper()
 	log := w.Cluster.Client()
@@ -95,13 +135,16 @@ func (w *World) StartWorker() *Worker {
 	return worker
 }
 
-// Stop ends a worker in peace: its shards are handed over.
+// Stop ends a worker in peace: it finishes what runs, writes its checkpoints and hands its shards
+// over.
 func (w *World) Stop(worker *Worker) {
 	w.t.Helper()
 	w.end(worker)
 }
 
-// Crash kills all workers: nothing but the log survives. Then it starts a new one.
+// Crash kills all workers as SIGKILL would: nothing but the log survives. Then it starts a new
+// one, which gets the shards when the log notices that the old ones are dead (6 s later). Calls
+// under way wait, and are answered then.
 func (w *World) Crash() *Worker {
 	w.t.Helper()
 	for _, worker := range w.workers {
@@ -128,37 +171,64 @@ func (w *World) end(worker *Worker) {
 
 // Events records the broadcasts of one actor.
 type Events struct {
-	ch    chan Event
 	watch *remote.Watch
+	more  chan struct{} // capacity 1: there may be more
+
+	mu     sync.Mutex
+	events []Event
 }
 
 // Event is one broadcast.
 type Event struct {
 	Name string
-	// Args is a JSON array.
+	// Args is a JSON array, as it stands in the log.
 	Args string
 }
 
-// Watch records the broadcasts of an actor from now on.
+// Watch records the broadcasts of an actor from now on. The actor need not exist.
 func (w *World) Watch(kind string, key ...string) *Events {
-	e := &Events{ch: make(chan Event, 1024)}
-	e.watch = &remote.Watch{Outcome: func(d *remote.Delivery) {
-		for _, b := range d.Outcome.Broadcasts {
-			e.ch <- Event{Name: b.Name, Args: string(b.ArgsJson)}
-		}
-	}}
+	e := &Events{more: make(chan struct{}, 1)}
+	e.watch = &remote.Watch{Outcome: e.take}
 	w.Client.Watch(schemas.HashOf(actor.DefaultNamespace, kind, key), e.watch)
 	return e
 }
 
-// Next waits for the next broadcast.
+func (e *Events) take(d *remote.Delivery) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, b := range d.Outcome.Broadcasts {
+		e.events = append(e.events, Event{Name: b.Name, Args: string(b.ArgsJson)})
+	}
+	select {
+	case e.more <- struct{}{}:
+	default:
+	}
+}
+
+func (e *Events) pop() (Event, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.events) == 0 {
+		return Event{}, false
+	}
+	first := e.events[0]
+	e.events = e.events[1:]
+	return first, true
+}
+
+// Next waits for the next broadcast that was not taken yet. It fails the test after 10 s.
 func (e *Events) Next(t testing.TB) Event {
 	t.Helper()
-	select {
-	case ev := <-e.ch:
-		return ev
-	case <-time.After(10 * time.Second):
-		t.Fatal("no broadcast within 10 s")
-		return Event{}
+	timeout := time.NewTimer(10 * time.Second)
+	defer timeout.Stop()
+	for {
+		if event, ok := e.pop(); ok {
+			return event
+		}
+		select {
+		case <-e.more:
+		case <-timeout.C:
+			t.Fatal("no broadcast within 10 s")
+		}
 	}
 }

@@ -47,10 +47,13 @@ type Client struct {
 // shard is one partition of events as far as it was read.
 type shard struct {
 	fence machine.Fence
-	// from is the first offset whose outcomes are delivered: what comes before was
-	// read for its claims.
-	from, first int64
-	ready       bool
+	// from is the first offset whose outcomes are delivered: what comes before, from begin on,
+	// is read for its claims. first is the first offset that was kept.
+	first, begin, from int64
+	// ready: all that comes before from was read.
+	ready bool
+	// moved: what is left of this poll comes from where the shard was read before.
+	moved bool
 	// position is the last offset read.
 	position atomic.Int64
 }
@@ -75,9 +78,6 @@ type pending struct {
 }
 
 func (c *Config) setDefaults() {
-	if c.ID == "" {
-		c.ID = strings.ToLower(rand.Text()[:10])
-	}
 	if c.RequestTimeout == 0 {
 		c.RequestTimeout = 75 * time.Second
 	}
@@ -91,6 +91,14 @@ func (c *Config) setDefaults() {
 
 func open(log eventlog.Log, cfg Config) (*Client, error) {
 	cfg.setDefaults()
+	// A name that was used before must not meet its past: its old numbers are in the log, and
+	// outcomes of its old requests may still come. Microseconds are ahead of both.
+	var first uint64
+	if cfg.ID == "" {
+		cfg.ID = strings.ToLower(rand.Text()[:10])
+	} else {
+		first = uint64(time.Now().UnixMicro())
+	}
 	tail, err := log.Tail(eventlog.Events)
 	if err != nil {
 		return nil, fmt.Errorf("opening the tail of events: %w", err)
@@ -102,8 +110,10 @@ func open(log eventlog.Log, cfg Config) (*Client, error) {
 		shards: make([]shard, log.Partitions()), numbers: make([]numbering, log.Partitions()),
 		pending: make(map[string]*pending), watches: make(map[schemas.Hash]*watched),
 	}
+	c.seq.Store(first)
 	for i := range c.shards {
 		c.shards[i].position.Store(-1)
+		c.numbers[i].last = first
 	}
 	c.wg.Go(c.follow)
 	c.wg.Go(c.sweep)
@@ -132,6 +142,9 @@ func (c *Client) ask(ctx context.Context, req Request, done func(*Delivery, bool
 		return fmt.Errorf("%w: waiting for the brokers: %w", ErrNotAppended, context.Cause(ctx))
 	case <-c.ctx.Done():
 		return fmt.Errorf("%w: %w", ErrNotAppended, eventlog.ErrClosed)
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", ErrNotAppended, context.Cause(ctx))
 	}
 	id := c.cfg.ID + "-" + strconv.FormatUint(c.seq.Add(1), 36)
 	a := req.Action
@@ -195,11 +208,15 @@ func (c *Client) append(hash schemas.Hash, a *actorlogv1.Action, done func(int64
 
 var typeAction = []byte(schemas.TypeAction)
 
-// finish answers a request, once.
+// finish answers a request, once, and registers its watch in the same step: a request that was
+// given up in the meantime leaves no watch behind.
 func (c *Client) finish(id string, d *Delivery, replayed bool, err error) {
 	c.mu.Lock()
 	p, ok := c.pending[id]
 	delete(c.pending, id)
+	if ok && p.req.Watch != nil && err == nil && d.Outcome.Error == nil {
+		c.watchLocked(d.Hash, p.req.Watch)
+	}
 	c.mu.Unlock()
 	if ok {
 		p.stop()
@@ -210,6 +227,10 @@ func (c *Client) finish(id string, d *Delivery, replayed bool, err error) {
 func (c *Client) watch(hash schemas.Hash, w *Watch) schemas.Position {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.watchLocked(hash, w)
+}
+
+func (c *Client) watchLocked(hash schemas.Hash, w *Watch) schemas.Position {
 	w.hash = hash
 	e := c.watches[hash]
 	if e == nil {

@@ -24,6 +24,9 @@ func (c *Client) follow() {
 	close(c.started)
 	c.noteReady()
 	for {
+		for p := range c.shards {
+			c.shards[p].moved = false
+		}
 		records, err := c.tail.Poll(c.ctx)
 		var gone *eventlog.PartitionError
 		switch {
@@ -36,7 +39,9 @@ func (c *Client) follow() {
 			pause(c.ctx, time.Second)
 		}
 		for i := range records {
-			c.take(&records[i])
+			if !c.shards[records[i].Partition].moved {
+				c.take(&records[i])
+			}
 		}
 	}
 }
@@ -67,9 +72,10 @@ func (c *Client) locate(p int32) bool {
 // readBack starts reading n records before what is delivered.
 func (c *Client) readBack(p int32, n int64) {
 	s := &c.shards[p]
-	begin := max(s.first, s.from-n)
-	s.ready = begin == s.from // nothing was ever written
-	c.tail.Add(p, begin)
+	s.begin = max(s.first, s.from-n)
+	s.ready = s.begin == s.from // nothing is kept
+	s.moved = true
+	c.tail.Add(p, s.begin)
 }
 
 // take handles one record of events, in order.
@@ -89,6 +95,7 @@ func (c *Client) take(r *eventlog.Record) {
 	}
 	if t == schemas.TypeOutcome {
 		c.deliver(s, r)
+		return
 	}
 	s.position.Store(r.Offset)
 }
@@ -96,13 +103,10 @@ func (c *Client) take(r *eventlog.Record) {
 // arrived is called when all that was read back has been seen.
 func (c *Client) arrived(p int32) {
 	s := &c.shards[p]
-	if s.fence.Epoch() == machine.NoEpoch {
-		if back := s.from - s.first; back > machine.ReadBack && !s.ready {
-			// No claim in the last records: an owner that does not renew. Read it all.
-			s.ready = true
-			c.readBack(p, back)
-			return
-		}
+	if s.fence.Epoch() == machine.NoEpoch && s.begin > s.first {
+		// No claim in the last records: an owner that does not renew. Read it all.
+		c.readBack(p, s.from-s.first)
+		return
 	}
 	s.ready = true
 	c.noteReady()
@@ -124,14 +128,19 @@ func (c *Client) noteReady() {
 // deliver hands an outcome to the actor's watches, then to the request that waits for it.
 func (c *Client) deliver(s *shard, r *eventlog.Record) {
 	hash, ok := schemas.ParseHash(r.Key)
-	if !ok {
-		return
-	}
-	mine := string(r.Header(schemas.HeaderTo)) == c.cfg.ID
+	// The position moves and the watches are looked up in one step: a watch that is registered
+	// before gets this outcome, one that is registered after is told a position that
+	// includes it. In two steps, one registered in between would get neither.
 	c.mu.Lock()
+	s.position.Store(r.Offset)
 	e := c.watches[hash]
+	var watches []*Watch
+	if e != nil {
+		watches = e.watches
+	}
 	c.mu.Unlock()
-	if !mine && e == nil {
+	mine := string(r.Header(schemas.HeaderTo)) == c.cfg.ID
+	if !ok || (!mine && e == nil) {
 		return
 	}
 	o, err := outcomeOf(r)
@@ -144,9 +153,6 @@ func (c *Client) deliver(s *shard, r *eventlog.Record) {
 	}
 	d := &Delivery{Position: schemas.Position{Partition: r.Partition, Offset: r.Offset}, Hash: hash, Outcome: o}
 	if e != nil && e.admits(o) {
-		c.mu.Lock()
-		watches := e.watches
-		c.mu.Unlock()
 		for _, w := range watches {
 			w.Outcome(d)
 		}
@@ -170,19 +176,16 @@ func (e *watched) admits(o *actorlogv1.Outcome) bool {
 
 func (c *Client) answer(d *Delivery) {
 	id := d.Outcome.GetAction().GetRequestId()
-	c.mu.Lock()
-	p, ok := c.pending[id]
-	c.mu.Unlock()
-	if !ok {
+	if d.Outcome.Repeats == nil {
+		// This is the goroutine that reads the log: the request's watch sees every outcome after
+		// this one and none before.
+		c.finish(id, d, false, nil)
 		return
 	}
-	// The watch is registered here, in the goroutine that reads the log, and so sees every
-	// outcome after this one and none before.
-	if w := p.req.Watch; w != nil && d.Outcome.Error == nil {
-		c.watch(d.Hash, w)
-	}
-	if d.Outcome.Repeats == nil {
-		c.finish(id, d, false, nil)
+	c.mu.Lock()
+	_, ok := c.pending[id]
+	c.mu.Unlock()
+	if !ok {
 		return
 	}
 	c.wg.Go(func() {
@@ -244,10 +247,11 @@ func (c *Client) since(ctx context.Context, hash schemas.Hash, from, to schemas.
 	}
 }
 
-// errNoClaim says that a scan began after the last claim before what it looks for.
 var (
+	// errNoClaim says that a scan began after the last claim before what it looks for.
 	errNoClaim = errors.New("no claim seen")
-	errEnough  = errors.New("enough")
+	// errEnough says that the caller has seen enough.
+	errEnough = errors.New("enough")
 )
 
 func (c *Client) scanSince(ctx context.Context, hash schemas.Hash, p int32, begin, after, to int64, whole bool, fn func(*Delivery) bool) (bool, error) {
@@ -266,7 +270,7 @@ func (c *Client) scanSince(ctx context.Context, hash schemas.Hash, p int32, begi
 		if r.Offset <= after {
 			return nil
 		}
-		if !whole && fence.Epoch() == machine.NoEpoch {
+		if begin > 0 && fence.Epoch() == machine.NoEpoch {
 			return errNoClaim
 		}
 		if found, ok := schemas.ParseHash(r.Key); !ok || found != hash || t != schemas.TypeOutcome {
@@ -285,10 +289,14 @@ func (c *Client) scanSince(ctx context.Context, hash schemas.Hash, p int32, begi
 		return nil
 	})
 	switch {
+	case errors.Is(err, errNoClaim) && whole:
+		return true, fmt.Errorf("%w: after %d; the claim that says which of them are valid has expired", ErrGone, after)
 	case errors.Is(err, errNoClaim):
 		return false, nil
 	case errors.Is(err, errEnough):
 		return true, nil
+	case errors.Is(err, eventlog.ErrOffsetOutOfRange):
+		return true, fmt.Errorf("%w: they expired while they were read: %w", ErrGone, err)
 	}
 	return true, err
 }

@@ -23,7 +23,8 @@ import (
 // Config of a Client. The zero value works.
 type Config struct {
 	// ID names this client in the log, unique among all that run: outcomes for it carry
-	// it in their `to` header. Default: random.
+	// it in their `to` header. A client that is started again may keep its ID, unless its clock
+	// has gone back. Default: random.
 	ID string
 	// RequestTimeout bounds the wait for an outcome when the caller's context has
 	// no earlier deadline. Default 75 s: the longest action and a failover.
@@ -62,8 +63,9 @@ type Request struct {
 	// Action to append. Its request id, caller gateway and time are set by the client.
 	Action *actorlogv1.Action
 	// Watch, when set, is registered for the actor just before the outcome is handed to
-	// done: it sees every later outcome of the actor and none before. Not registered when
-	// the outcome is an error.
+	// done: it sees every later outcome of the actor and none before. For a repeat, that is
+	// later than the repeat, not than the first outcome. Not registered when the outcome is an
+	// error, or done is called with one.
 	Watch *Watch
 }
 
