@@ -1,0 +1,188 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/actorlog/actorlog/schemas"
+)
+
+// Config of a Gateway. The zero value works.
+type Config struct {
+	// Version of the program, shown by /metadata and /health. Default "dev".
+	Version string
+
+	// MaxIncomingMessageBytes bounds the body of an action and a message on a socket.
+	// Default 65,536.
+	MaxIncomingMessageBytes int
+	// MaxOutgoingMessageBytes bounds an action's answer and an event. Default 1 MiB.
+	MaxOutgoingMessageBytes int
+	// MaxInputBytes bounds the input of a creation, as JSON. Default, and most, 4 MiB.
+	MaxInputBytes int
+
+	// SessionBuffer is how many messages may wait for one socket, or outcomes for one event
+	// stream, before it is closed as too slow. Default 256.
+	SessionBuffer int
+	// SessionBufferBytes bounds the same in bytes, sockets only. It counts shared memory: an
+	// event that waits for many sockets exists once. Default 8 MiB.
+	SessionBufferBytes int
+	// MaxInFlight is how many actions of one session may be under way; beyond it the session is
+	// not read. Default 32.
+	MaxInFlight int
+	// MaxSubscriptions is how many event names one session may subscribe to. Default 1,024.
+	MaxSubscriptions int
+
+	// ResolveTimeout bounds looking up or creating the actor of a session or stream. Default 15 s.
+	ResolveTimeout time.Duration
+	// WriteTimeout bounds one write to a socket or event stream. Default 10 s.
+	WriteTimeout time.Duration
+	// CloseTimeout bounds closing a socket: flushing what waits, and the peer's answer. Default 3 s.
+	CloseTimeout time.Duration
+	// PingInterval is the pause between pings on a socket; a peer that leaves two unanswered is
+	// taken for dead. Default 25 s.
+	PingInterval time.Duration
+	// HeartbeatInterval is the pause between comments on an event stream. Default 15 s.
+	HeartbeatInterval time.Duration
+	// RejectDelay is the least time between the upgrade of a session and its end for an
+	// error after which its client is not meant to reconnect; up to as much again is added at random.
+	// Some clients reconnect at once all the same, for ever. Default 500 ms; -1 is none.
+	RejectDelay time.Duration
+
+	// AllowOrigin says whether pages of an origin may read answers and open sockets.
+	// Default: any may.
+	AllowOrigin func(origin string) bool
+
+	// Logger for what an operator should know. Default: none.
+	Logger *zap.Logger
+	// Listener is told what happens. Default: nobody.
+	Listener EventListener
+}
+
+func (c *Config) setDefaults() {
+	def := func(p *int, v int) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	defTime := func(p *time.Duration, v time.Duration) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	if c.Version == "" {
+		c.Version = "dev"
+	}
+	def(&c.MaxIncomingMessageBytes, 64<<10)
+	def(&c.MaxOutgoingMessageBytes, 1<<20)
+	def(&c.MaxInputBytes, schemas.MaxInputLen)
+	def(&c.SessionBuffer, 256)
+	def(&c.SessionBufferBytes, 8<<20)
+	def(&c.MaxInFlight, 32)
+	def(&c.MaxSubscriptions, 1024)
+	defTime(&c.ResolveTimeout, 15*time.Second)
+	defTime(&c.WriteTimeout, 10*time.Second)
+	defTime(&c.CloseTimeout, 3*time.Second)
+	defTime(&c.PingInterval, 25*time.Second)
+	defTime(&c.HeartbeatInterval, 15*time.Second)
+	defTime(&c.RejectDelay, 500*time.Millisecond)
+	if c.AllowOrigin == nil {
+		c.AllowOrigin = func(string) bool { return true }
+	}
+	if c.Logger == nil {
+		c.Logger = zap.NewNop()
+	}
+}
+
+// Validate returns what is wrong with the configuration, nil if nothing is.
+func (c Config) Validate() error {
+	var errs []error
+	for _, f := range []struct {
+		name  string
+		value int64
+	}{
+		{"MaxIncomingMessageBytes", int64(c.MaxIncomingMessageBytes)},
+		{"MaxOutgoingMessageBytes", int64(c.MaxOutgoingMessageBytes)},
+		{"MaxInputBytes", int64(c.MaxInputBytes)},
+		{"SessionBuffer", int64(c.SessionBuffer)},
+		{"SessionBufferBytes", int64(c.SessionBufferBytes)},
+		{"MaxInFlight", int64(c.MaxInFlight)},
+		{"MaxSubscriptions", int64(c.MaxSubscriptions)},
+		{"ResolveTimeout", int64(c.ResolveTimeout)},
+		{"WriteTimeout", int64(c.WriteTimeout)},
+		{"CloseTimeout", int64(c.CloseTimeout)},
+		{"PingInterval", int64(c.PingInterval)},
+		{"HeartbeatInterval", int64(c.HeartbeatInterval)},
+	} {
+		if f.value < 0 {
+			errs = append(errs, fmt.Errorf("%s is negative", f.name))
+		}
+	}
+	if c.MaxInputBytes > schemas.MaxInputLen {
+		errs = append(errs, fmt.Errorf("MaxInputBytes is %d, more than %d", c.MaxInputBytes, schemas.MaxInputLen))
+	}
+	return errors.Join(errs...)
+}
+
+// EventListener is told what happens in a Gateway. Every func may be nil. They are called
+// from many goroutines, some of which must not wait: they must not block.
+type EventListener struct {
+	// RequestDone: an HTTP request was answered. Sockets and event streams count when they end.
+	RequestDone func(RequestInfo)
+	// SessionOpened: a socket was accepted.
+	SessionOpened func(SessionInfo)
+	// SessionClosed: a socket is gone.
+	SessionClosed func(SessionInfo)
+	// SlowConsumer: a socket or stream was closed because its buffer was full.
+	SlowConsumer func(SessionInfo)
+	// BadInput: a request or message was refused for what it contains.
+	BadInput func(BadInputInfo)
+}
+
+// RequestInfo is a request that was answered.
+type RequestInfo struct {
+	// Route is the pattern, not the path: bounded in number.
+	Route  string
+	Method string
+	Status int
+	// Duration until the last byte was handed to the connection.
+	Duration time.Duration
+}
+
+// SessionInfo is a socket or an event stream.
+type SessionInfo struct {
+	Route string
+	// ConnectionID of a socket; empty for streams.
+	ConnectionID string
+	// Reason why it ended; empty when it has not, or when the peer gave none.
+	Reason string
+	// Duration since it was accepted.
+	Duration time.Duration
+}
+
+// BadInputInfo is a refusal.
+type BadInputInfo struct {
+	Route string
+	// Group and Code that the client was told.
+	Group, Code string
+}
+
+func (l *EventListener) setDefaults() {
+	if l.RequestDone == nil {
+		l.RequestDone = func(RequestInfo) {}
+	}
+	if l.SessionOpened == nil {
+		l.SessionOpened = func(SessionInfo) {}
+	}
+	if l.SessionClosed == nil {
+		l.SessionClosed = func(SessionInfo) {}
+	}
+	if l.SlowConsumer == nil {
+		l.SlowConsumer = func(SessionInfo) {}
+	}
+	if l.BadInput == nil {
+		l.BadInput = func(BadInputInfo) {}
+	}
+}

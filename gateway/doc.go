@@ -1,0 +1,80 @@
+// Package gateway is the edge: it turns HTTP requests and WebSocket sessions into actions
+// in the log, and outcomes into answers, events and streams.
+//
+// It owns sessions, rooms, limits, and how failures look from outside. It refuses to run
+// user code, to know workers, and to keep anything that a restart would lose: the log is
+// behind [remote.Client], the bytes of the RivetKit protocol are in gateway/wire, and what a
+// returning subscriber still has to get is decided in gateway/recovery.
+//
+// # Faces
+//
+// The RivetKit client protocol: /metadata, /actors, /gateway/... Errors have the status,
+// group and code that the published clients act on.
+//
+// Plain HTTP, for curl, backends and EventSource:
+//
+//	POST   /actors/{kind}/{key...}/actions/{name}  run an action; the body is its one input as JSON, no body is no
+//	                                               argument; the answer is the bare result, 204 if there is none.
+//	                                               The actor is created on first use, unless ?create=false
+//	GET    /actors/{kind}/{key...}/state           the state, as JSON
+//	GET    /actors/{kind}/{key...}/events          the broadcasts, as server-sent events
+//	GET    /actors/{kind}/{key...}                 the actor: id, key, generation, time of creation
+//	PUT    /actors/{kind}/{key...}                 create it unless it lives; the body is the input (201, or 200)
+//	POST   /actors/{kind}/{key...}                 create it; 409 if it lives
+//	DELETE /actors/{kind}/{key...}                 destroy it
+//
+// Each segment after the kind is a part of the key, percent-decoded: %2F is a slash within a
+// part, an empty segment is an empty part, no segment is the empty key. A key that ends in
+// "state", "events" or "actions/x" is written with a letter escaped: %73tate. ?namespace=
+// defaults to "default". Answers carry Actorlog-Actor (the id) and Actorlog-Position
+// ("partition:offset" of the outcome), and Idempotent-Replayed: true when the outcome is that
+// of an earlier request with the same Idempotency-Key.
+//
+// Operations: /healthz (the process runs), /readyz (the brokers answer, the tail has caught up).
+//
+// # Events over HTTP
+//
+// A stream first sends
+//
+//	event: actorlog.ready
+//	data: {"position":"3:17","recovered":true}
+//
+// where position is where live events begin, and recovered says whether everything after
+// Last-Event-ID (or ?lastEventId=) follows; it is false when there was none, and when those events
+// are gone. Then every broadcast, in order, with id, event name and the JSON array of its arguments:
+//
+//	id: 3:19
+//	event: count
+//	data: [4]
+//
+// The id is the position of the outcome, with ".1", ".2", ... for the second and later
+// broadcasts of one outcome, or ".end" for "all of it". ?event=name, repeatable, passes on only
+// those. The actor need not exist, and the stream goes on through its lives. A reader that is
+// too slow is cut off and resumes from its last id. A client that accepts text/event-stream
+// is told to come back later in a short stream (event actorlog.unavailable), for EventSource
+// gives up for good at any other status than 200.
+//
+// # Sessions
+//
+// One room per actor with sessions, one watch per room:
+//
+//	events[p] -> remote.Client -> room.outcome -> session.send -> buffer -> melody -> socket
+//
+// The left part runs on the goroutine that reads the log, so nothing there blocks: a full
+// buffer ends that session (guard.slow_consumer; the client reconnects) and no other.
+//
+// A session is opening, open, and ending:
+//
+//	upgrade -> opening --Resolve answered--> open --actor ended, peer too slow, bad message, drain--> ending
+//	              \--refused-------------------------------------------------------------------------^
+//
+// An upgrade is never refused by HTTP status, but by close reason: clients decide by the
+// reason whether to come back. Refusals that a client must not repeat are delayed, because
+// some repeat them at once and for ever.
+//
+// # Retries
+//
+// Published clients silently repeat a call that is answered with certain codes (wire.RetriedCall).
+// So those are used only if the action certainly is not and will not be in the log. If that is not known,
+// the answer is actorlog.outcome_unknown: a repeat is safe with an Idempotency-Key only.
+package gateway

@@ -1,0 +1,73 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+
+	"github.com/gin-gonic/gin"
+	"github.com/olahol/melody"
+
+	"github.com/actorlog/actorlog/actors/remote"
+)
+
+// Gateway serves clients over HTTP and WebSocket. It is safe for concurrent use.
+type Gateway struct {
+	cfg      Config
+	client   *remote.Client
+	engine   *gin.Engine
+	sockets  *melody.Melody
+	rooms    rooms
+	sessions sessions
+
+	// closing is closed when Shutdown begins: streams end, readiness is denied.
+	closing   chan struct{}
+	closeOnce sync.Once
+	hubOnce   sync.Once
+}
+
+// New makes a gateway on a client of the log, which stays the caller's and must outlive
+// it. It owns one goroutine, which Shutdown ends.
+func New(client *remote.Client, cfg Config) (*Gateway, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("configuring the gateway: %w", err)
+	}
+	cfg.setDefaults()
+	cfg.Listener.setDefaults()
+	g := &Gateway{cfg: cfg, client: client, closing: make(chan struct{})}
+	g.rooms.init(g)
+	g.sessions.init()
+	g.sockets = g.newSockets()
+	g.engine = g.newEngine()
+	return g, nil
+}
+
+// Handler serves all routes.
+func (g *Gateway) Handler() http.Handler { return g.engine }
+
+// Shutdown drains the gateway: from now on it is not ready, sessions are closed with
+// ws.going_away, also those that still arrive, and event streams end, so that their clients
+// turn to another gateway. It returns when all are gone; when ctx ends before, the rest is
+// cut off and ctx's cause returned. Other requests are the HTTP server's to wait for. Call it
+// before the server's Shutdown, or at the same time. Further calls wait too.
+func (g *Gateway) Shutdown(ctx context.Context) error {
+	g.closeOnce.Do(func() { close(g.closing) })
+	for _, s := range g.sessions.drain() {
+		s.goAway()
+	}
+	err := g.sessions.wait(ctx)
+	// Once, and after the last socket: melody's hub, when closed, leaves whoever still calls
+	// it waiting for ever.
+	g.hubOnce.Do(func() { _ = g.sockets.Close() })
+	return err
+}
+
+func (g *Gateway) draining() bool {
+	select {
+	case <-g.closing:
+		return true
+	default:
+		return false
+	}
+}

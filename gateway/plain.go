@@ -1,0 +1,223 @@
+package gateway
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/actorlog/actorlog/gateway/wire"
+	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
+)
+
+// plainRequest is a request of the plain face whose address is valid.
+type plainRequest struct {
+	plainTarget
+	to    address
+	query url.Values
+	// idempotencyKey of the client, empty if it gave none.
+	idempotencyKey string
+}
+
+// plain serves everything below /actors/.
+func (g *Gateway) plain(c *gin.Context) {
+	target, err := parsePlainPath(strings.TrimPrefix(c.Request.URL.EscapedPath(), "/actors/"))
+	named(c, target.route())
+	if err != nil {
+		g.failPlain(c, err)
+		return
+	}
+	handlers := map[string]func(*gin.Context, plainRequest){}
+	switch target.verb {
+	case verbAction:
+		handlers[http.MethodPost] = g.plainAction
+	case verbState:
+		handlers[http.MethodGet], handlers[http.MethodHead] = g.plainState, g.plainState
+	case verbEvents:
+		handlers[http.MethodGet] = g.plainEvents
+	default:
+		handlers[http.MethodGet], handlers[http.MethodHead] = g.plainLookUp, g.plainLookUp
+		handlers[http.MethodPut], handlers[http.MethodPost] = g.plainEnsure, g.plainCreate
+		handlers[http.MethodDelete] = g.plainDestroy
+	}
+	handler, ok := handlers[c.Request.Method]
+	if !ok {
+		g.failMethod(c, allowed(handlers))
+		return
+	}
+	req, err := g.plainRequest(c, target)
+	if err != nil {
+		g.failPlain(c, err)
+		return
+	}
+	handler(c, req)
+}
+
+// allowed lists methods, in a fixed order.
+func allowed[H any](handlers map[string]H) string {
+	var methods []string
+	for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodPost, http.MethodDelete} {
+		if _, ok := handlers[m]; ok {
+			methods = append(methods, m)
+		}
+	}
+	return strings.Join(methods, ", ")
+}
+
+func (g *Gateway) plainRequest(c *gin.Context, target plainTarget) (plainRequest, error) {
+	req := plainRequest{plainTarget: target}
+	var err error
+	if req.query, err = url.ParseQuery(c.Request.URL.RawQuery); err != nil {
+		return req, invalid("The query is not valid: %v.", err)
+	}
+	namespace := "default"
+	if req.query.Has("namespace") {
+		namespace = req.query.Get("namespace")
+	}
+	if req.to, err = addressOf(namespace, target.kind, target.key); err != nil {
+		return req, err
+	}
+	req.idempotencyKey, err = idempotencyKey(c.Request.Header)
+	return req, err
+}
+
+func (g *Gateway) failPlain(c *gin.Context, err error) {
+	g.failWith(c, err, plainStatus, wire.Format{}, false)
+}
+
+// plainAction is POST .../actions/{name}.
+func (g *Gateway) plainAction(c *gin.Context, req plainRequest) {
+	create := true
+	if req.query.Has("create") {
+		var err error
+		if create, err = strconv.ParseBool(req.query.Get("create")); err != nil {
+			g.failPlain(c, invalid("create is neither true nor false."))
+			return
+		}
+	}
+	if err := checkActionName(req.action); err != nil {
+		g.failPlain(c, err)
+		return
+	}
+	input, err := jsonBody(c.Request, g.cfg.MaxIncomingMessageBytes)
+	if err != nil {
+		g.failPlain(c, err)
+		return
+	}
+	var creation *actorlogv1.Creation
+	if create {
+		creation = ifAbsent(nil)
+	}
+	action := req.to.action(creation, req.idempotencyKey)
+	action.Body = &actorlogv1.Action_Invoke{Invoke: &actorlogv1.Invoke{Name: req.action, InputJson: input}}
+	a, err := g.do(c.Request.Context(), req.to, action)
+	if err != nil {
+		g.failPlain(c, err)
+		return
+	}
+	if len(a.Outcome.GetResultJson()) > g.cfg.MaxOutgoingMessageBytes {
+		g.failPlain(c, &refused{errTooLongOut, a.Delivery})
+		return
+	}
+	plainResult(c, a)
+}
+
+// plainState is GET .../state.
+func (g *Gateway) plainState(c *gin.Context, req plainRequest) {
+	action := req.to.action(nil, "")
+	action.Body = &actorlogv1.Action_Read{Read: new(actorlogv1.Read)}
+	a, err := g.ask(c.Request.Context(), req.to, action)
+	if err != nil {
+		g.failPlain(c, err)
+		return
+	}
+	plainResult(c, a)
+}
+
+// plainResult answers with a bare result, or 204 if there is none.
+func plainResult(c *gin.Context, a answer) {
+	setAnswer(c.Writer.Header(), a)
+	if result := a.Outcome.GetResultJson(); len(result) > 0 {
+		c.Data(http.StatusOK, wire.JSON.ContentType(), result)
+		return
+	}
+	c.Status(http.StatusNoContent)
+}
+
+// plainLookUp is GET of the actor itself.
+func (g *Gateway) plainLookUp(c *gin.Context, req plainRequest) {
+	a, err := g.ask(c.Request.Context(), req.to, req.to.resolve(nil, ""))
+	if err != nil {
+		g.failPlain(c, err)
+		return
+	}
+	plainActor(c, http.StatusOK, a)
+}
+
+// plainEnsure is PUT of the actor itself.
+func (g *Gateway) plainEnsure(c *gin.Context, req plainRequest) {
+	input, err := jsonBody(c.Request, g.cfg.MaxInputBytes)
+	if err != nil {
+		g.failPlain(c, err)
+		return
+	}
+	a, err := g.ask(c.Request.Context(), req.to, req.to.resolve(ifAbsent(input), req.idempotencyKey))
+	if err != nil {
+		g.failPlain(c, err)
+		return
+	}
+	status := http.StatusOK
+	if created(a.Delivery) {
+		status = http.StatusCreated
+	}
+	plainActor(c, status, a)
+}
+
+// plainCreate is POST of the actor itself.
+func (g *Gateway) plainCreate(c *gin.Context, req plainRequest) {
+	input, err := jsonBody(c.Request, g.cfg.MaxInputBytes)
+	if err != nil {
+		g.failPlain(c, err)
+		return
+	}
+	a, err := g.do(c.Request.Context(), req.to, req.to.resolve(mustBeAbsent(input), req.idempotencyKey))
+	if err != nil {
+		g.failPlain(c, err)
+		return
+	}
+	plainActor(c, http.StatusCreated, a)
+}
+
+// plainDestroy is DELETE of the actor itself.
+func (g *Gateway) plainDestroy(c *gin.Context, req plainRequest) {
+	action := req.to.action(nil, req.idempotencyKey)
+	action.Body = &actorlogv1.Action_Destroy{Destroy: new(actorlogv1.Destroy)}
+	a, err := g.do(c.Request.Context(), req.to, action)
+	if err != nil {
+		g.failPlain(c, err)
+		return
+	}
+	setAnswer(c.Writer.Header(), a)
+	c.Status(http.StatusNoContent)
+}
+
+// plainActor answers with who the actor is.
+func plainActor(c *gin.Context, status int, a answer) {
+	setAnswer(c.Writer.Header(), a)
+	actor := a.Outcome.GetActor()
+	key := keyOf(actor)
+	if key == nil {
+		key = []string{}
+	}
+	c.JSON(status, gin.H{
+		"actorId":    actorID(a.Hash, actor),
+		"kind":       actor.GetKind(),
+		"key":        key,
+		"namespace":  actor.GetNamespace(),
+		"generation": actor.GetGeneration(),
+		"createdAt":  time.UnixMilli(actor.GetCreatedUnixMs()).UTC().Format("2006-01-02T15:04:05.000Z07:00"),
+	})
+}

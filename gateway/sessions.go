@@ -1,0 +1,107 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"sync"
+)
+
+// sessions counts what Shutdown has to wait for: sockets and event streams.
+type sessions struct {
+	mu       sync.Mutex
+	sockets  map[*session]struct{}
+	n        int
+	draining bool
+	closed   bool          // nobody enters any more
+	empty    chan struct{} // closed when draining and n has come to 0
+}
+
+func (s *sessions) init() {
+	s.sockets = make(map[*session]struct{})
+	s.empty = make(chan struct{})
+}
+
+// enter counts a stream. It fails once the gateway drains.
+func (s *sessions) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return false
+	}
+	s.n++
+	return true
+}
+
+func (s *sessions) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.exit()
+}
+
+// enterSocket counts a socket. Sockets enter while the gateway drains, for they are refused by
+// a close frame, until the last one is gone.
+func (s *sessions) enterSocket(socket *session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.n++
+	s.sockets[socket] = struct{}{}
+	return true
+}
+
+func (s *sessions) leaveSocket(socket *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sockets, socket)
+	s.exit()
+}
+
+func (s *sessions) exit() {
+	s.n--
+	s.closeIfEmpty()
+}
+
+func (s *sessions) closeIfEmpty() {
+	if s.draining && s.n == 0 && !s.closed {
+		s.closed = true
+		close(s.empty)
+	}
+}
+
+// drain lets no stream in any more and returns the sockets.
+func (s *sessions) drain() []*session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.draining = true
+	s.closeIfEmpty()
+	return s.list()
+}
+
+func (s *sessions) list() []*session {
+	all := make([]*session, 0, len(s.sockets))
+	for socket := range s.sockets {
+		all = append(all, socket)
+	}
+	return all
+}
+
+// wait returns when all are gone. When ctx ends before, it cuts the sockets' connections
+// first.
+func (s *sessions) wait(ctx context.Context) error {
+	select {
+	case <-s.empty:
+		return nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	n := s.n
+	all := s.list()
+	s.mu.Unlock()
+	for _, socket := range all {
+		socket.cut()
+	}
+	<-s.empty
+	return fmt.Errorf("draining the gateway: cutting off %d: %w", n, context.Cause(ctx))
+}

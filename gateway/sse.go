@@ -1,0 +1,311 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"go.uber.org/zap"
+
+	"github.com/actorlog/actorlog/actors/remote"
+	"github.com/actorlog/actorlog/gateway/recovery"
+	"github.com/actorlog/actorlog/gateway/wire"
+	"github.com/actorlog/actorlog/schemas"
+	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
+)
+
+// retryMS is after how many milliseconds an EventSource shall come back.
+const retryMS = 1000
+
+// plainEvents is GET .../events: the actor's broadcasts as server-sent events. The package
+// comment describes what a client sees; package recovery why nothing is missed.
+func (g *Gateway) plainEvents(c *gin.Context, req plainRequest) {
+	r := c.Request
+	lastID := r.Header.Get("Last-Event-ID") // set by EventSource when it comes back: newer than the URL
+	if lastID == "" {
+		lastID = req.query.Get("lastEventId")
+	}
+	var cursor recovery.Cursor
+	if lastID != "" {
+		var err error
+		if cursor, err = recovery.Parse(lastID, req.to.hash.Shard(g.client.Partitions())); err != nil {
+			g.failPlain(c, invalid("Last-Event-ID: %v.", err))
+			return
+		}
+	}
+	if !g.sessions.enter() {
+		g.failStream(c, errUnavailable)
+		return
+	}
+	defer g.sessions.leave()
+
+	// The look-up refuses kinds that do not exist. Its outcome also stands after everything
+	// that the client can have seen.
+	known, err := g.known(r.Context(), req.to)
+	if err != nil {
+		g.failStream(c, err)
+		return
+	}
+	s := &stream{
+		g: g, c: c, control: http.NewResponseController(c.Writer),
+		opened: time.Now(), names: req.query["event"],
+		live:  make(chan *remote.Delivery, g.cfg.SessionBuffer),
+		ended: make(chan struct{}),
+	}
+	watch := &remote.Watch{Outcome: s.outcome, Gap: func() { s.end(errEventsMissed) }}
+	live := g.client.Watch(req.to.hash, watch)
+	defer g.client.Unwatch(watch)
+
+	plan := recovery.Fresh(live)
+	if lastID != "" {
+		plan = recovery.Resume(cursor, known.Position, live)
+	}
+	h := c.Writer.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
+	c.Status(http.StatusOK)
+	if s.begin() != nil {
+		return
+	}
+	if err := s.run(req.to, plan, live); err != nil {
+		g.cfg.Logger.Debug("event stream ended", zap.Error(err), zap.String(keyRay, rayOf(c)), zap.String(keyRoute, routeOf(c)))
+	}
+}
+
+// known looks the actor up. That it does not live is an answer like any other.
+func (g *Gateway) known(ctx context.Context, to address) (*remote.Delivery, error) {
+	a, err := g.ask(ctx, to, to.resolve(nil, ""))
+	var r *refused
+	if errors.As(err, &r) && missing(r.reason) {
+		return r.delivery, nil
+	}
+	return a.Delivery, err
+}
+
+// failStream is failPlain, but asks an EventSource to come back when the failure will pass.
+func (g *Gateway) failStream(c *gin.Context, err error) {
+	e, _ := asWire(err, true)
+	if plainStatus(e) != http.StatusServiceUnavailable || !strings.Contains(c.GetHeader("Accept"), "text/event-stream") {
+		g.failPlain(c, err)
+		return
+	}
+	c.Header("Cache-Control", "no-store")
+	data := wire.AppendErrorBody(nil, wire.Format{}, e, nil)
+	c.Data(http.StatusOK, "text/event-stream", fmt.Appendf(nil, "retry: %d\nevent: actorlog.unavailable\ndata: %s\n\n", retryMS, data))
+}
+
+// stream is one subscriber. outcome and end are called by the goroutine that reads the log,
+// everything else by that of the request.
+type stream struct {
+	g       *Gateway
+	c       *gin.Context
+	control *http.ResponseController
+	opened  time.Time
+	names   []string // that are passed on; all if empty
+	merger  *recovery.Merger
+	buf     bytes.Buffer
+
+	live    chan *remote.Delivery
+	ended   chan struct{}
+	endOnce sync.Once
+	reason  *wire.Error // set before ended is closed
+}
+
+// outcome takes what the watch sees.
+func (s *stream) outcome(d *remote.Delivery) {
+	if !slices.ContainsFunc(d.Outcome.Broadcasts, s.wants) {
+		return
+	}
+	select {
+	case s.live <- d:
+	default:
+		s.end(errSlowConsumer)
+	}
+}
+
+// end ends the stream, once. The request's goroutine may be stuck in a write: it notices
+// within the time for one.
+func (s *stream) end(reason *wire.Error) {
+	s.endOnce.Do(func() {
+		s.reason = reason
+		close(s.ended)
+		if reason == errSlowConsumer {
+			s.g.cfg.Listener.SlowConsumer(SessionInfo{
+				Route: plainTarget{verb: verbEvents}.route(), Reason: wire.CloseReason(reason.Group, reason.Code, ""), Duration: time.Since(s.opened),
+			})
+		}
+	})
+}
+
+func (s *stream) wants(b *actorlogv1.Broadcast) bool {
+	return len(s.names) == 0 || slices.Contains(s.names, b.Name)
+}
+
+// begin sends the headers, so that the client knows of its stream while history is read.
+func (s *stream) begin() error {
+	fmt.Fprintf(&s.buf, "retry: %d\n\n", retryMS)
+	return s.flush()
+}
+
+// errStreamOver says that a stream ended for no fault of anybody's.
+var errStreamOver = errors.New("stream over")
+
+// run sends ready, history and what is live, until something ends it.
+func (s *stream) run(to address, plan recovery.Plan, live schemas.Position) error {
+	if plan.History {
+		err := s.history(to, plan)
+		switch {
+		case errors.Is(err, remote.ErrGone) && s.merger == nil:
+			plan = recovery.Fresh(live)
+		case err != nil:
+			return err
+		}
+	}
+	if s.merger == nil {
+		s.ready(plan)
+	}
+	if err := s.flush(); err != nil {
+		return err
+	}
+	heartbeat := time.NewTicker(s.g.cfg.HeartbeatInterval)
+	defer heartbeat.Stop()
+	for {
+		select {
+		case d := <-s.live:
+			s.write(d)
+			for more := true; more && s.buf.Len() < s.g.cfg.MaxOutgoingMessageBytes; {
+				select {
+				case d := <-s.live:
+					s.write(d)
+				default:
+					more = false
+				}
+			}
+		case <-heartbeat.C:
+			s.buf.WriteString(": heartbeat\n\n")
+		case <-s.ended:
+			return s.over()
+		case <-s.g.closing:
+			return errStreamOver
+		case <-s.c.Request.Context().Done():
+			return errStreamOver
+		}
+		if err := s.flush(); err != nil {
+			return err
+		}
+	}
+}
+
+// history sends what happened since the cursor. It says ready once the log has shown that
+// it still has the first of it.
+func (s *stream) history(to address, plan recovery.Plan) error {
+	var broken error
+	err := s.g.client.Since(s.c.Request.Context(), to.hash, plan.From, plan.To, func(d *remote.Delivery) bool {
+		if s.merger == nil {
+			s.ready(plan)
+		}
+		s.write(d)
+		if broken = s.flush(); broken != nil {
+			return false
+		}
+		select {
+		case <-s.g.closing:
+			broken = errStreamOver
+		case <-s.ended:
+			broken = s.over()
+		default:
+		}
+		return broken == nil
+	})
+	if broken != nil {
+		return broken
+	}
+	return err
+}
+
+// over tells a client, as far as it still reads, why its stream ends.
+func (s *stream) over() error {
+	fmt.Fprintf(&s.buf, ": %s.%s\n\n", s.reason.Group, s.reason.Code)
+	if err := s.flush(); err != nil {
+		return err
+	}
+	return s.reason
+}
+
+// ready begins the stream proper. Its id is what the client has had, so that one which is
+// cut off before the first broadcast resumes from here.
+func (s *stream) ready(plan recovery.Plan) {
+	s.merger = recovery.NewMerger(plan.Start)
+	position := plan.Start.Position
+	if plan.Recovered {
+		position = plan.To
+	}
+	fmt.Fprintf(&s.buf, "id: %s\nevent: actorlog.ready\ndata: {\"position\":\"%s\",\"recovered\":%t}\n\n", plan.Start, position, plan.Recovered)
+}
+
+// write formats what the client has not had of an outcome.
+func (s *stream) write(d *remote.Delivery) {
+	broadcasts := d.Outcome.Broadcasts
+	for i := s.merger.Take(d.Position, len(broadcasts)); i < len(broadcasts); i++ {
+		if b := broadcasts[i]; s.wants(b) {
+			fmt.Fprintf(&s.buf, "id: %s\nevent: %s\ndata: %s\n\n",
+				recovery.Cursor{Position: d.Position, Index: i}, oneLine(b.Name), eventData(b.ArgsJson))
+		}
+	}
+}
+
+// flush writes what has been formatted, within the time that a client is given.
+func (s *stream) flush() error {
+	if s.buf.Len() == 0 {
+		return nil
+	}
+	// Not every connection has deadlines; then a stuck client holds its own goroutine only.
+	_ = s.control.SetWriteDeadline(time.Now().Add(s.g.cfg.WriteTimeout))
+	_, err := s.c.Writer.Write(s.buf.Bytes())
+	s.buf.Reset()
+	if err == nil {
+		err = s.control.Flush()
+	}
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		s.end(errSlowConsumer)
+	}
+	return fmt.Errorf("writing events: %w", err)
+}
+
+// oneLine keeps a name from ending the field that it stands in.
+func oneLine(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\r' || r == 0 {
+			return ' '
+		}
+		return r
+	}, name)
+}
+
+// eventData is the JSON array of arguments on one line: within JSON, line ends are only space.
+func eventData(args []byte) []byte {
+	if len(args) == 0 {
+		return []byte("[]")
+	}
+	if !bytes.ContainsAny(args, "\r\n") {
+		return args
+	}
+	var b bytes.Buffer
+	if err := json.Compact(&b, args); err != nil {
+		return []byte(oneLine(string(args)))
+	}
+	return b.Bytes()
+}
