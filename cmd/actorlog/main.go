@@ -1,0 +1,97 @@
+// Command actorlog is the all-in-one program: dev runs broker, worker and gateway in one process.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/actorlog/actorlog/cmd/internal/app"
+	"github.com/actorlog/actorlog/eventlog/kafkalog"
+)
+
+type cli struct {
+	Dev     devCmd    `cmd:"" help:"Run broker, worker with the example actors, and gateway in one process, data on disk. For development: the embedded broker has no replicas."`
+	Broker  brokerCmd `cmd:"" help:"Run the embedded broker alone, for several workers and gateways on one machine. For development and tests."`
+	app.Log `group:"Logs"`
+}
+
+// Embedded flags: the broker in this process.
+type Embedded struct {
+	Data        string `help:"Directory of all data." type:"path" default:".actorlog" env:"ACTORLOG_DATA"`
+	KafkaListen string `help:"Where the embedded broker listens, so that rpk, kcat and the like can look at the topics." default:"127.0.0.1:9092" env:"ACTORLOG_KAFKA_LISTEN"`
+	Fsync       bool   `help:"Wait for the disk before acknowledging. Without it, as with Kafka's default, what was acknowledged survives the death of the process but not of the machine." env:"ACTORLOG_FSYNC"`
+}
+
+func (e Embedded) start(log *zap.Logger) (*kafkalog.Embedded, error) {
+	return kafkalog.StartEmbedded(kafkalog.EmbeddedConfig{
+		DataDir: filepath.Join(e.Data, "broker"), Listen: e.KafkaListen, SyncWrites: e.Fsync, Logger: log.Named("broker"),
+	})
+}
+
+type devCmd struct {
+	Embedded    `group:"Embedded broker"`
+	app.Topics  `group:"Embedded broker"`
+	app.Worker  `group:"Worker"`
+	app.Gateway `group:"Gateway"`
+}
+
+// Run implements the command.
+func (c *devCmd) Run(ctx context.Context, log *zap.Logger) error {
+	l, err := c.Bind()
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	broker, err := c.start(log)
+	if err != nil {
+		return err
+	}
+	defer broker.Close()
+	brokers, err := app.Brokers{Brokers: []string{broker.Addr()}}.Open(ctx, c.Topics, "dev", log)
+	if err != nil {
+		return err
+	}
+	defer brokers.Close()
+
+	// The gateway stops first, so that what its clients wait for is still answered.
+	workerCtx, stopWorker := context.WithCancel(context.WithoutCancel(ctx))
+	group, gatewayCtx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		err := c.Worker.Run(workerCtx, brokers, "dev", filepath.Join(c.Data, "worker"), log)
+		if err == nil && gatewayCtx.Err() == nil {
+			err = errors.New("the worker ended")
+		}
+		return err
+	})
+	group.Go(func() error {
+		defer stopWorker()
+		return c.Gateway.Run(gatewayCtx, brokers, l, log)
+	})
+	return group.Wait()
+}
+
+type brokerCmd struct {
+	Embedded `group:"Embedded broker"`
+}
+
+// Run implements the command.
+func (c *brokerCmd) Run(ctx context.Context, log *zap.Logger) error {
+	broker, err := c.start(log)
+	if err != nil {
+		return err
+	}
+	defer broker.Close()
+	log.Info("broker listening", zap.String("address", broker.Addr()))
+	<-ctx.Done()
+	return nil
+}
+
+func main() {
+	var c cli
+	app.Main("actorlog", fmt.Sprintf("actorlog %s: event-sourced actors on a message log.", app.Version()), &c, &c.Log)
+}

@@ -1,0 +1,39 @@
+// Command gateway is the stateless edge of actorlog: HTTP, WebSocket and event streams for
+// clients, a Kafka-compatible log for everything else. Run as many as you like.
+package main
+
+import (
+	"context"
+
+	"go.uber.org/zap"
+
+	"github.com/actorlog/actorlog/cmd/internal/app"
+)
+
+type cli struct {
+	app.Brokers `group:"Brokers"`
+	app.Topics  `group:"Brokers"`
+	app.Gateway `group:"Gateway"`
+	app.Log     `group:"Logs"`
+}
+
+// Run implements the command.
+func (c *cli) Run(ctx context.Context, log *zap.Logger) error {
+	l, err := c.Bind()
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	brokers, err := c.Open(ctx, c.Topics, "gateway", log)
+	if err != nil {
+		return err
+	}
+	defer brokers.Close()
+	return c.Gateway.Run(ctx, brokers, l, log)
+}
+
+func main() {
+	var c cli
+	app.Main("gateway", "Serves actors to clients: RivetKit protocol, plain HTTP, event streams. "+
+		"Needs brokers; workers may come and go.", &c, &c.Log)
+}

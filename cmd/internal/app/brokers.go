@@ -1,0 +1,59 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/actorlog/actorlog/eventlog/kafkalog"
+)
+
+// Topics flags: which of the brokers' topics are this application's.
+type Topics struct {
+	Prefix         string        `help:"Prefix of topic names, so that several applications can share a cluster." default:"actorlog" env:"ACTORLOG_PREFIX"`
+	Partitions     int32         `help:"Number of shards. Fixed when the topics are created; 0 takes what is there, and 32 for new topics." default:"0" env:"ACTORLOG_PARTITIONS"`
+	SessionTimeout time.Duration `help:"After how long without a heartbeat a worker is taken for dead and its shards are given to others." default:"6s" env:"ACTORLOG_SESSION_TIMEOUT"`
+}
+
+// Brokers flags: how to reach the brokers.
+type Brokers struct {
+	Brokers           []string `help:"Kafka-compatible brokers, host:port, comma-separated." default:"127.0.0.1:9092" env:"ACTORLOG_BROKERS"`
+	ReplicationFactor int16    `help:"Replication factor of topics that are created; 0 is the brokers' default." default:"0" env:"ACTORLOG_REPLICATION_FACTOR"`
+	KafkaTLS          bool     `help:"Connect to the brokers over TLS." env:"ACTORLOG_KAFKA_TLS"`
+	KafkaCA           string   `help:"File with the certificate authority of the brokers, PEM. Default: the system's." type:"existingfile" env:"ACTORLOG_KAFKA_CA"`
+	SASLMechanism     string   `help:"PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty for none." name:"sasl-mechanism" env:"ACTORLOG_SASL_MECHANISM"`
+	SASLUser          string   `help:"SASL user." name:"sasl-user" env:"ACTORLOG_SASL_USER"`
+	SASLPassword      string   `help:"SASL password. Better given in the environment." name:"sasl-password" env:"ACTORLOG_SASL_PASSWORD"`
+}
+
+// Open connects to the brokers and makes or checks the topics.
+func (b Brokers) Open(ctx context.Context, t Topics, role string, log *zap.Logger) (*kafkalog.Log, error) {
+	cfg := kafkalog.Config{
+		Brokers: b.Brokers, Prefix: t.Prefix, Partitions: t.Partitions, ReplicationFactor: b.ReplicationFactor,
+		SessionTimeout: t.SessionTimeout, ClientID: "actorlog-" + role, Logger: log.Named("kafka"),
+		SASL: kafkalog.SASL{Mechanism: b.SASLMechanism, User: b.SASLUser, Password: b.SASLPassword},
+	}
+	if b.KafkaCA != "" && !b.KafkaTLS {
+		return nil, errors.New("--kafka-ca is given without --kafka-tls")
+	}
+	if b.KafkaTLS {
+		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+		if b.KafkaCA != "" {
+			pem, err := os.ReadFile(b.KafkaCA)
+			if err != nil {
+				return nil, fmt.Errorf("reading --kafka-ca: %w", err)
+			}
+			cfg.TLS.RootCAs = x509.NewCertPool()
+			if !cfg.TLS.RootCAs.AppendCertsFromPEM(pem) {
+				return nil, fmt.Errorf("reading --kafka-ca: %s holds no certificate", b.KafkaCA)
+			}
+		}
+	}
+	return kafkalog.Open(ctx, cfg)
+}

@@ -1,0 +1,84 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/actorlog/actorlog/actors/actor"
+	"github.com/actorlog/actorlog/actors/host"
+	"github.com/actorlog/actorlog/eventlog"
+	"github.com/actorlog/actorlog/examples/chat"
+	"github.com/actorlog/actorlog/examples/counter"
+)
+
+// Worker flags.
+type Worker struct {
+	SleepAfter      time.Duration `help:"How long an actor stays in memory without work." default:"30s" env:"ACTORLOG_SLEEP_AFTER"`
+	ActionTimeout   time.Duration `help:"How long one action may run." default:"60s" env:"ACTORLOG_ACTION_TIMEOUT"`
+	CheckpointEvery time.Duration `help:"Longest time between checkpoints of a shard that changes: bounds what a recovery reads." default:"30s" env:"ACTORLOG_CHECKPOINT_EVERY"`
+	MailboxSize     int           `help:"How many actions may wait for one actor before further ones are refused as overloaded." default:"1000" env:"ACTORLOG_MAILBOX_SIZE"`
+	CodeVersion     string        `help:"Version of the actors' code, written into the log." default:"${version}" env:"ACTORLOG_CODE_VERSION"`
+}
+
+// Run hosts the example actors until ctx ends. id, when not empty, is the worker's lasting name.
+func (w Worker) Run(ctx context.Context, brokers eventlog.Log, id, dataDir string, log *zap.Logger) error {
+	registry := actor.NewRegistry()
+	counter.Register(registry)
+	chat.Register(registry)
+	log = log.Named("worker")
+	worker, err := host.Open(brokers, registry, host.Config{
+		ID: id, StableID: id != "", Version: w.CodeVersion, DataDir: dataDir,
+		SleepAfter: w.SleepAfter, ActionTimeout: w.ActionTimeout, CheckpointEvery: w.CheckpointEvery, MailboxSize: w.MailboxSize,
+		Events: workerEvents(log),
+	})
+	if err != nil {
+		return err
+	}
+	log.Info("worker started", zap.Strings("kinds", registry.Kinds()))
+	err = worker.Run(ctx)
+	if closeErr := worker.Close(); err == nil {
+		err = closeErr
+	}
+	log.Info("worker stopped", zap.Error(err))
+	return err
+}
+
+func workerEvents(log *zap.Logger) host.EventListener {
+	return host.EventListener{
+		ShardOpened: func(e host.ShardOpened) {
+			// Every shard at every start is too much for a terminal; a recovery that took
+			// its time is what an operator looks for.
+			level := zap.DebugLevel
+			if e.Duration > time.Second {
+				level = zap.InfoLevel
+			}
+			log.Log(level, "shard opened", zap.Int32("shard", e.Partition), zap.Int64("epoch", e.Epoch), zap.Int("snapshots", e.Snapshots),
+				zap.Int("events", e.Events), zap.Int64("resume_at", e.ResumeAt), zap.Duration("took", e.Duration))
+		},
+		ShardClosed: func(p int32, err error) {
+			level := zap.DebugLevel
+			if err != nil {
+				level = zap.WarnLevel
+			}
+			log.Log(level, "shard closed", zap.Int32("shard", p), zap.NamedError("reason", err))
+		},
+		ShardRetry: func(p int32, err error) { log.Warn("shard will be tried again", zap.Int32("shard", p), zap.Error(err)) },
+		Checkpoint: func(e host.Checkpoint) {
+			if e.Err != nil {
+				log.Warn("checkpoint", zap.Int32("shard", e.Partition), zap.Error(e.Err))
+				return
+			}
+			log.Debug("checkpoint", zap.Int32("shard", e.Partition), zap.Int("snapshots", e.Snapshots), zap.Duration("took", e.Duration))
+		},
+		ActionFailed: func(e host.ActionFailed) {
+			log.Error("action failed", zap.String("actor", e.ActorID), zap.String("kind", e.Kind), zap.String("key", e.Key),
+				zap.String("action", e.Action), zap.String("request", e.RequestID), zap.String("detail", e.Detail))
+		},
+		BadRecord: func(topic string, p int32, offset int64, err error) {
+			log.Warn("record passed over", zap.String("topic", topic), zap.Int32("shard", p), zap.Int64("offset", offset), zap.Error(err))
+		},
+		ActorBroken: func(id string, err error) { log.Error("actor out of service", zap.String("actor", id), zap.Error(err)) },
+	}
+}

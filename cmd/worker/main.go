@@ -1,0 +1,35 @@
+// Command worker hosts the example actors of actorlog. It is also the pattern for a worker of
+// your own: a registry with your kinds, and host.Open.
+package main
+
+import (
+	"context"
+
+	"go.uber.org/zap"
+
+	"github.com/actorlog/actorlog/cmd/internal/app"
+)
+
+type cli struct {
+	app.Brokers `group:"Brokers"`
+	app.Topics  `group:"Brokers"`
+	app.Worker  `group:"Worker"`
+	ID          string `group:"Worker" help:"Lasting name of this worker: with it, a restart takes the same shards back at once. No two live workers may share one. Default: a new name at every start." env:"ACTORLOG_WORKER_ID"`
+	Data        string `group:"Worker" help:"Directory of the local store, a cache of the log. One worker at a time may use it. Default: in memory." type:"path" env:"ACTORLOG_DATA"`
+	app.Log     `group:"Logs"`
+}
+
+// Run implements the command.
+func (c *cli) Run(ctx context.Context, log *zap.Logger) error {
+	brokers, err := c.Open(ctx, c.Topics, "worker", log)
+	if err != nil {
+		return err
+	}
+	defer brokers.Close()
+	return c.Worker.Run(ctx, brokers, c.ID, c.Data, log)
+}
+
+func main() {
+	var c cli
+	app.Main("worker", "Hosts the example actors (counter, chatRoom). Workers share the shards among themselves.", &c, &c.Log)
+}
