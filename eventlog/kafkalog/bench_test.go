@@ -64,7 +64,9 @@ func BenchmarkRoundTrip(b *testing.B) {
 				wg.Go(func() {
 					key := []byte{byte(c >> 8), byte(c)}
 					for range n {
-						l.Append(ctx, eventlog.Events, eventlog.Record{Partition: int32(c % partitions), Key: key, Value: payload}, func(_ int64, err error) {
+						wg.Add(1)
+						l.Append(context.Background(), eventlog.Events, eventlog.Record{Partition: int32(c % partitions), Key: key, Value: payload}, func(_ int64, err error) {
+							defer wg.Done()
 							if err != nil {
 								panic(err)
 							}

@@ -72,6 +72,10 @@ func (l *Log) Join(ctx context.Context, m eventlog.Member) error {
 		kgo.HeartbeatInterval(l.cfg.SessionTimeout/4),
 		kgo.RebalanceTimeout(l.cfg.RebalanceTimeout),
 		kgo.RetryTimeout(l.cfg.SessionTimeout),
+		// kgo gives the membership up after a few tries to reach the coordinator. Slow
+		// tries make them last for a broker's restart, in which nothing need be lost:
+		// the group still counts the session.
+		kgo.RetryBackoffFn(func(int) time.Duration { return l.cfg.SessionTimeout / 8 }),
 		kgo.DisableAutoCommit(),
 		kgo.MaxConcurrentFetches(0), // none without a poll, and nobody polls
 		kgo.AdjustFetchOffsetsFn(startAtZero),

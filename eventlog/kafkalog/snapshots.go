@@ -74,9 +74,11 @@ func (l *Log) Snapshots(ctx context.Context, partition int32) (eventlog.Snapshot
 	}
 }
 
-// Write implements [eventlog.SnapshotWriter].
+// Write implements [eventlog.SnapshotWriter]. It ends after Config.AppendTimeout at the latest.
 func (w *snapshotWriter) Write(ctx context.Context, records []eventlog.Record) (int64, error) {
 	ctx, cancel := w.l.untilClosed(ctx)
+	defer cancel()
+	ctx, cancel = context.WithTimeout(ctx, w.l.cfg.AppendTimeout)
 	defer cancel()
 	next, err := w.write(ctx, records)
 	if err == nil {

@@ -59,6 +59,11 @@ type Tail struct {
 	buffered int           // bytes in ready
 	polled   chan struct{} // capacity 1: ready may have become non-empty, or closed set
 	finding  bool          // findLeaders runs
+
+	// A scan takes one chunk and closes: the second fetch waits for the second Poll,
+	// so that it finds and leaves a connection on which nothing is under way.
+	polls    int
+	answered bool
 }
 
 // cursor is a partition that is being read.
@@ -221,6 +226,11 @@ func (t *Tail) signal() {
 
 // Poll implements [eventlog.Tail].
 func (t *Tail) Poll(ctx context.Context) ([]eventlog.Record, error) {
+	t.mu.Lock()
+	if t.polls++; t.polls == 2 {
+		t.wake.Broadcast()
+	}
+	t.mu.Unlock()
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -432,7 +442,7 @@ func (f *fetchLoop) run() {
 				return
 			}
 			want = want[:0]
-			if t.buffered < tailBytes {
+			if t.buffered < tailBytes && (!t.answered || t.polls > 1) {
 				for _, c := range t.parts {
 					if c.leader == f.broker && !c.busy {
 						want = append(want, wanted{c, c.gen, c.next})
@@ -639,6 +649,7 @@ func (f *fetchLoop) accept(c chunk, want []wanted) {
 		}
 	}
 	if len(c.records) > 0 {
+		t.answered = true
 		t.push(c)
 	}
 }
