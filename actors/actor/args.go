@@ -69,6 +69,9 @@ func (s shape) decode(in any, args, input json.RawMessage) error {
 	if len(input) > 0 {
 		args = input
 	}
+	if !s.none && s.fields == nil && decodeOne(args, in) {
+		return nil
+	}
 	var list []json.RawMessage
 	if len(args) > 0 {
 		if err := json.Unmarshal(args, &list); err != nil {
@@ -111,6 +114,17 @@ func (s shape) decode(in any, args, input json.RawMessage) error {
 		object = append(append(object, ':'), list[i]...)
 	}
 	return unmarshalArg(append(object, '}'), in, "the arguments")
+}
+
+// decodeOne decodes the argument of a list of one, without taking the list apart first. It
+// returns false, and may have changed in, when that is not what args is: then the long way tells why.
+func decodeOne(args json.RawMessage, in any) bool {
+	args = bytes.TrimSpace(args)
+	if len(args) < 3 || args[0] != '[' || args[len(args)-1] != ']' {
+		return false
+	}
+	one := args[1 : len(args)-1]
+	return !isNull(one) && !isUndefined(one) && json.Unmarshal(one, in) == nil
 }
 
 func unmarshalArg(b []byte, in any, what string) error {

@@ -90,8 +90,7 @@ func (s *shard) offer(hash schemas.Hash, it item) {
 		s.queued.Add(1)
 		if !c.busy {
 			c.busy = true
-			turn := c.turn
-			s.runners.Go(func() { s.run(c, turn) })
+			s.spawn(c, c.turn)
 		}
 		c.mu.Unlock()
 		return
@@ -150,6 +149,15 @@ func (s *shard) refuse(c *cell, it item) {
 		return
 	}
 	s.append(c, it, eff.Outcome, nil)
+}
+
+// spawn lets a goroutine run the cell.
+func (s *shard) spawn(c *cell, turn uint64) {
+	s.runners.Add(1)
+	s.w.pool.run(func() {
+		defer s.runners.Done()
+		s.run(c, turn)
+	})
 }
 
 // run works through the mailbox until it is empty, the shard stops, or the cell is taken away.
@@ -313,8 +321,7 @@ func (x *execution) expire() {
 	s.finish(c, x.it, machine.Returned{
 		Run: x.run, Created: created, Err: actor.ErrTimedOut, DurationUs: time.Since(x.began).Microseconds(),
 	}, nil)
-	turn := c.turn
-	s.runners.Go(func() { s.run(c, turn) })
+	s.spawn(c, c.turn)
 }
 
 // end releases what the run held.

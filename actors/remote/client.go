@@ -74,7 +74,14 @@ type pending struct {
 	req      Request
 	done     func(*Delivery, bool, error)
 	deadline time.Time
-	stop     func() bool // detaches from the caller's context
+	detach   func() bool // from the caller's context; nil when it is not attached
+}
+
+func (p *pending) answer(d *Delivery, replayed bool, err error) {
+	if p.detach != nil {
+		p.detach()
+	}
+	p.done(d, replayed, err)
 }
 
 func (c *Config) setDefaults() {
@@ -129,22 +136,59 @@ func (c *Client) close() {
 	c.cancel()
 	c.tail.Close()
 	for _, p := range waiting {
-		p.stop()
-		p.done(nil, false, fmt.Errorf("%w: the client was closed", ErrUnknownOutcome))
+		p.answer(nil, false, fmt.Errorf("%w: the client was closed", ErrUnknownOutcome))
 	}
 	c.wg.Wait()
 }
 
 func (c *Client) ask(ctx context.Context, req Request, done func(*Delivery, bool, error)) error {
+	_, err := c.send(ctx, req, done, func(id string) func() bool {
+		return context.AfterFunc(ctx, func() { c.giveUp(ctx, id) })
+	})
+	return err
+}
+
+// do is ask for a goroutine that waits anyway, and so can watch its context itself.
+func (c *Client) do(ctx context.Context, req Request) (*Delivery, bool, error) {
+	type answer struct {
+		d        *Delivery
+		replayed bool
+		err      error
+	}
+	answered := make(chan answer, 1)
+	id, err := c.send(ctx, req, func(d *Delivery, replayed bool, err error) {
+		answered <- answer{d, replayed, err}
+	}, func(string) func() bool { return nil })
+	if err != nil {
+		return nil, false, err
+	}
+	var a answer
+	select {
+	case a = <-answered:
+	case <-ctx.Done():
+		c.giveUp(ctx, id)
+		a = <-answered
+	}
+	return a.d, a.replayed, a.err
+}
+
+// giveUp answers a request whose caller waits no longer.
+func (c *Client) giveUp(ctx context.Context, id string) {
+	c.finish(id, nil, false, fmt.Errorf("%w: %w", ErrUnknownOutcome, context.Cause(ctx)))
+}
+
+// send appends a request's action. attach ties the request to its caller's context, and returns
+// what unties it.
+func (c *Client) send(ctx context.Context, req Request, done func(*Delivery, bool, error), attach func(id string) func() bool) (string, error) {
 	select {
 	case <-c.started:
 	case <-ctx.Done():
-		return fmt.Errorf("%w: waiting for the brokers: %w", ErrNotAppended, context.Cause(ctx))
+		return "", fmt.Errorf("%w: waiting for the brokers: %w", ErrNotAppended, context.Cause(ctx))
 	case <-c.ctx.Done():
-		return fmt.Errorf("%w: %w", ErrNotAppended, eventlog.ErrClosed)
+		return "", fmt.Errorf("%w: %w", ErrNotAppended, eventlog.ErrClosed)
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("%w: %w", ErrNotAppended, context.Cause(ctx))
+		return "", fmt.Errorf("%w: %w", ErrNotAppended, context.Cause(ctx))
 	}
 	id := c.cfg.ID + "-" + strconv.FormatUint(c.seq.Add(1), 36)
 	a := req.Action
@@ -153,21 +197,20 @@ func (c *Client) ask(ctx context.Context, req Request, done func(*Delivery, bool
 		a.Caller = new(actorlogv1.Caller)
 	}
 	a.Caller.Gateway = c.cfg.ID
-	a.TimeUnixMs = time.Now().UnixMilli()
+	now := time.Now()
+	a.TimeUnixMs = now.UnixMilli()
 
-	p := &pending{req: req, done: done, deadline: time.Now().Add(c.cfg.RequestTimeout)}
+	p := &pending{req: req, done: done, deadline: now.Add(c.cfg.RequestTimeout)}
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		return fmt.Errorf("%w: %w", ErrNotAppended, eventlog.ErrClosed)
+		return "", fmt.Errorf("%w: %w", ErrNotAppended, eventlog.ErrClosed)
 	}
 	if len(c.pending) >= c.cfg.MaxPending {
 		c.mu.Unlock()
-		return ErrBusy
+		return "", ErrBusy
 	}
-	p.stop = context.AfterFunc(ctx, func() {
-		c.finish(id, nil, false, fmt.Errorf("%w: %w", ErrUnknownOutcome, context.Cause(ctx)))
-	})
+	p.detach = attach(id)
 	c.pending[id] = p
 	c.mu.Unlock()
 
@@ -183,7 +226,7 @@ func (c *Client) ask(ctx context.Context, req Request, done func(*Delivery, bool
 	if err != nil {
 		c.finish(id, nil, false, fmt.Errorf("%w: %w", ErrNotAppended, err))
 	}
-	return nil
+	return id, nil
 }
 
 // append numbers the action and appends it. Numbers are given in the order of the log, so that
@@ -219,8 +262,7 @@ func (c *Client) finish(id string, d *Delivery, replayed bool, err error) {
 	}
 	c.mu.Unlock()
 	if ok {
-		p.stop()
-		p.done(d, replayed, err)
+		p.answer(d, replayed, err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -304,6 +305,27 @@ func TestStartInTheMiddle(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, 1, calls)
 			require.NoError(t, c.Ready(t.Context()))
+		})
+	})
+
+	t.Run("ClaimExpired", func(t *testing.T) {
+		t.Parallel()
+		// Nothing happened for so long that all events, and the claim with them, have expired. The
+		// owner renews its claim now and then even so.
+		hosted(t, func(t *testing.T, w *actortest.World) {
+			_, _, err := w.Client.Do(t.Context(), adding("a"))
+			require.NoError(t, err)
+			time.Sleep(8 * time.Hour)
+			for p := range int32(actortest.Shards) {
+				w.Cluster.Truncate(eventlog.Events, p, 1<<40)
+			}
+			time.Sleep(2 * time.Hour)
+			late, err := remote.Open(w.Cluster.Client(), remote.Config{})
+			require.NoError(t, err)
+			defer late.Close()
+			d, _, err := late.Do(t.Context(), adding("a"))
+			require.NoError(t, err)
+			require.Equal(t, "2", string(d.Outcome.ResultJson))
 		})
 	})
 

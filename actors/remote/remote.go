@@ -93,17 +93,7 @@ func (c *Client) Ask(ctx context.Context, req Request, done func(d *Delivery, re
 
 // Do is Ask that waits.
 func (c *Client) Do(ctx context.Context, req Request) (d *Delivery, replayed bool, err error) {
-	type answer struct {
-		d        *Delivery
-		replayed bool
-		err      error
-	}
-	ch := make(chan answer, 1)
-	if err := c.Ask(ctx, req, func(d *Delivery, replayed bool, err error) { ch <- answer{d, replayed, err} }); err != nil {
-		return nil, false, err
-	}
-	a := <-ch
-	return a.d, a.replayed, a.err
+	return c.do(ctx, req)
 }
 
 // Watch registers w for the actor and returns the position after which it sees
