@@ -84,7 +84,7 @@ func (g *Gateway) rivetConnect(c *gin.Context, route wire.GatewayRequest) {
 		return
 	}
 	protocols, err := wire.ParseSubprotocols(c.Request.Header.Values("Sec-Websocket-Protocol"))
-	s := g.newSession(c, protocols)
+	s := g.newSession(c, protocols, &route)
 	s.byID = route.ByID
 	s.start = s.begin
 	if err == nil {
@@ -118,12 +118,12 @@ func (g *Gateway) rivetConnect(c *gin.Context, route wire.GatewayRequest) {
 // an upgrade is answered, the client does not understand.
 func (g *Gateway) refuseSocket(c *gin.Context, err error) {
 	protocols, _ := wire.ParseSubprotocols(c.Request.Header.Values("Sec-Websocket-Protocol"))
-	s := g.newSession(c, protocols)
+	s := g.newSession(c, protocols, nil)
 	s.start = func(context.Context) { s.turnAway(err) }
 	g.serveSocket(c, s)
 }
 
-func (g *Gateway) newSession(c *gin.Context, protocols wire.Subprotocols) *session {
+func (g *Gateway) newSession(c *gin.Context, protocols wire.Subprotocols, route *wire.GatewayRequest) *session {
 	s := &session{
 		g: g, ray: rayOf(c), id: newUUID(), opened: time.Now(),
 		encoding: protocols.Encoding, admitted: make(chan struct{}), over: make(chan struct{}),
@@ -132,7 +132,7 @@ func (g *Gateway) newSession(c *gin.Context, protocols wire.Subprotocols) *sessi
 	if s.encoding != wire.BARE {
 		// A BARE client says its version with every message, and before that gets what all
 		// versions understand.
-		s.version.Store(uint32(wire.UserAgentVersion(c.Request.UserAgent())))
+		s.version.Store(uint32(wire.ClientVersion(c.Request.UserAgent(), route)))
 	}
 	return s
 }

@@ -233,7 +233,7 @@ func (g *Gateway) rivetAction(c *gin.Context, route wire.GatewayRequest) {
 	}
 	// An unknown encoding is JSON, as on the real server.
 	encoding, _ := wire.ParseEncoding(r.Header.Get("X-Rivet-Encoding"))
-	f := wire.Format{Encoding: encoding, Version: wire.UserAgentVersion(r.UserAgent())}
+	f := wire.Format{Encoding: encoding, Version: wire.ClientVersion(r.UserAgent(), &route)}
 	body, err := readBody(r, g.cfg.MaxIncomingMessageBytes)
 	if err != nil {
 		g.fail(c, err)

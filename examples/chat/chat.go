@@ -21,7 +21,7 @@ type Message struct {
 	At     time.Time `json:"at"`
 }
 
-// Line is what a member says: send("ann", "hello") from JavaScript.
+// Line is what a member says: room.say("ann", "hello") from JavaScript.
 type Line struct {
 	actor.Positional
 	Author string `json:"author"`
@@ -31,7 +31,7 @@ type Line struct {
 // The contract.
 var (
 	Kind    = actor.New[Room]("chatRoom")
-	Send    = actor.Action[Line, Message](Kind, "send")
+	Say     = actor.Action[Line, Message](Kind, "say")
 	History = actor.Action[actor.None, []Message](Kind, "history")
 	Said    = actor.Event[Message](Kind, "message")
 )
@@ -39,11 +39,11 @@ var (
 // Register puts the rules into a worker's registry.
 func Register(r *actor.Registry) {
 	actor.InitialState(r, Kind, Room{Messages: []Message{}})
-	actor.On(r, Send, (*Room).send)
+	actor.On(r, Say, (*Room).say)
 	actor.On(r, History, func(s *Room, _ *actor.Ctx, _ actor.None) ([]Message, error) { return s.Messages, nil })
 }
 
-func (s *Room) send(c *actor.Ctx, line Line) (Message, error) {
+func (s *Room) say(c *actor.Ctx, line Line) (Message, error) {
 	if line.Author == "" || line.Text == "" {
 		return Message{}, actor.UserError("empty_line", "a message needs an author and a text")
 	}

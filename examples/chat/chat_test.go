@@ -30,12 +30,12 @@ func TestStory(t *testing.T) {
 
 		// Ann says hello, and everybody who watches sees what the call returned.
 		members := w.Watch("chatRoom", "lobby")
-		hello, err := chat.Send.Call(ctx, room, chat.Line{Author: "ann", Text: "hello"})
+		hello, err := chat.Say.Call(ctx, room, chat.Line{Author: "ann", Text: "hello"})
 		require.NoError(t, err)
 		require.Equal(t, hello, said(t, members.Next(t)))
 
 		// Bob has nothing to say: he is refused, and nobody sees anything.
-		_, err = chat.Send.Call(ctx, room, chat.Line{Author: "bob"})
+		_, err = chat.Say.Call(ctx, room, chat.Line{Author: "bob"})
 		require.ErrorIs(t, err, actor.UserError("empty_line", ""))
 
 		// The worker dies. An hour later Bob comes back, and the room is as it was.
@@ -44,7 +44,7 @@ func TestStory(t *testing.T) {
 		history, err = chat.History.Call(ctx, room, actor.None{})
 		require.NoError(t, err)
 		require.Equal(t, []chat.Message{hello}, history)
-		answer, err := chat.Send.Call(ctx, room, chat.Line{Author: "bob", Text: "anybody here?"})
+		answer, err := chat.Say.Call(ctx, room, chat.Line{Author: "bob", Text: "anybody here?"})
 		require.NoError(t, err)
 		require.Equal(t, answer, said(t, members.Next(t)), "the refused line was broadcast")
 		require.GreaterOrEqual(t, answer.At.Sub(hello.At), time.Hour)
@@ -52,7 +52,7 @@ func TestStory(t *testing.T) {
 
 		// He goes on for a while. The room remembers a hundred lines.
 		for i := range 99 {
-			_, err = chat.Send.Call(ctx, room, chat.Line{Author: "bob", Text: fmt.Sprint(i)})
+			_, err = chat.Say.Call(ctx, room, chat.Line{Author: "bob", Text: fmt.Sprint(i)})
 			require.NoError(t, err)
 		}
 		history, err = chat.History.Call(ctx, room, actor.None{})
@@ -72,13 +72,13 @@ func said(t *testing.T, e actortest.Event) chat.Message {
 	return args[0]
 }
 
-func ExampleSend() {
+func ExampleSay() {
 	actortest.Run(func(w *actortest.World) {
 		ctx := context.Background()
 		room := chat.Kind.GetOrCreate(w.Client, "lobby")
 
 		for _, author := range []string{"ann", "bob", ""} {
-			if _, err := chat.Send.Call(ctx, room, chat.Line{Author: author, Text: "hello"}); err != nil {
+			if _, err := chat.Say.Call(ctx, room, chat.Line{Author: author, Text: "hello"}); err != nil {
 				fmt.Println(err)
 			}
 		}

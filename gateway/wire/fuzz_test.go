@@ -3,7 +3,6 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -25,7 +24,7 @@ func checkDecoded(t *testing.T, in []byte, out json.RawMessage, err error) bool 
 	t.Helper()
 	if err != nil {
 		var e *Error
-		require.True(t, errors.As(err, &e), "%T", err)
+		require.ErrorAs(t, err, &e)
 		require.NotEmpty(t, e.Group)
 		require.NotEmpty(t, e.Code)
 		require.True(t, utf8.ValidString(e.Message), "%q", e.Message)

@@ -671,6 +671,55 @@ func TestMasked(t *testing.T) {
 	require.Equal(t, &Error{Group: "rivetkit", Code: "internal_error", Message: "An internal error occurred"}, secret.Masked())
 }
 
+func TestPublic(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]bool{
+		"user.anything": true, "queue.full": true, "auth.forbidden": true, "auth.secret": false, "actor.not_found": true, "actor.destroying": false,
+		"message.incoming_too_long": true, "message.other": false, "guard.service_unavailable": true, "rivetkit.internal_error": false, "core.internal_error": false,
+	} {
+		group, code, _ := strings.Cut(name, ".")
+		require.Equal(t, want, Public(group, code), name)
+	}
+	require.EqualError(t, Errorf("a", "b", "%d", 5), "a.b: 5")
+}
+
+func TestEncoding(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, content string
+		enc           Encoding
+		text          bool
+	}{
+		{"json", "application/json", JSON, true},
+		{"cbor", "application/octet-stream", CBOR, false},
+		{"bare", "application/octet-stream", BARE, false},
+	} {
+		enc, known := ParseEncoding(tt.name)
+		require.True(t, known)
+		require.Equal(t, tt.enc, enc)
+		require.Equal(t, tt.name, enc.String())
+		require.Equal(t, tt.content, enc.ContentType())
+		require.Equal(t, tt.text, enc.Text())
+	}
+	enc, known := ParseEncoding("")
+	require.True(t, known)
+	require.Equal(t, JSON, enc)
+	enc, known = ParseEncoding("xml")
+	require.False(t, known)
+	require.Equal(t, JSON, enc)
+}
+
+// Names and messages come from anywhere; what is sent is valid UTF-8 whatever they are.
+func TestInvalidUTF8(t *testing.T) {
+	t.Parallel()
+	const bad = "a\xffb"
+	e := &Error{Group: bad, Code: bad, Message: bad}
+	require.Equal(t, "{\"code\":\"a\ufffdb\",\"group\":\"a\ufffdb\",\"message\":\"a\ufffdb\"}", string(AppendErrorBody(nil, json4, e, nil)))
+	require.Equal(t, bytesOf(t, `a2 67 "actorId" 65 61efbfbd62 6c "connectionId" 61 "c"`), AppendInit(nil, cbor4, bad, "c")[len(cborInit):])
+	require.Equal(t, bytesOf(t, `02 00 00 05 61efbfbd62 01 "c"`), AppendInit(nil, bare2, bad, "c"))
+	require.Equal(t, bytesOf(t, `01 00 00 01 "a" 01 "c" 00`), AppendInit(nil, Format{Encoding: BARE, Version: 1}, "a", "c"), "version 1 has a third field")
+}
+
 func TestRetried(t *testing.T) {
 	t.Parallel()
 	require.True(t, RetriedCall("actor", "not_found"))
