@@ -1,0 +1,306 @@
+package schemas_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf16"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/actorlog/actorlog/schemas"
+	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
+)
+
+// testdata/golden holds the bytes of every version of every record, as <type>-v<version>-<what>:
+//
+//	.hex   the bytes of the value, 32 to the line
+//	.json  the same message for people (and for this test)
+//
+// The bytes of a version are what lies in logs out there. They never change; a field that is
+// added gets a new fixture next to the old ones.
+var rewrite = flag.Bool("rewrite", false, "write the golden files that are missing; existing ones are never touched")
+
+// fixtures is a message for every golden file, by its name without extension.
+func fixtures() map[string]proto.Message {
+	actor := func() *actorlogv1.Actor {
+		return &actorlogv1.Actor{
+			Namespace: "default", Kind: "counter", Key: []string{"org", "42", "", "\u00e9/\\"},
+			Generation: 3, CreatedUnixMs: 1_700_000_000_000,
+		}
+	}
+	caller := func() *actorlogv1.Caller {
+		return &actorlogv1.Caller{Gateway: "gw1", ConnectionId: "c-1", Principal: "alice"}
+	}
+	action := func() *actorlogv1.Action {
+		return &actorlogv1.Action{
+			Actor: actor(), RequestId: "gw1-a", IdempotencyKey: "pay-7", Caller: caller(),
+			TimeUnixMs: 1_700_000_001_000, Sequence: 1<<64 - 1,
+			Creation: &actorlogv1.Creation{
+				Policy: actorlogv1.Creation_POLICY_IF_ABSENT, InputJson: []byte(`{"start":5}`),
+			},
+		}
+	}
+	with := func(a *actorlogv1.Action, set func(*actorlogv1.Action)) *actorlogv1.Action {
+		set(a)
+		return a
+	}
+	return map[string]proto.Message{
+		"action-v1-min": &actorlogv1.Action{},
+		"action-v1-invoke": with(action(), func(a *actorlogv1.Action) {
+			a.Body = &actorlogv1.Action_Invoke{Invoke: &actorlogv1.Invoke{Name: "increment", ArgsJson: []byte(`[3]`)}}
+		}),
+		"action-v1-invoke-input": with(action(), func(a *actorlogv1.Action) {
+			a.Creation.Policy = actorlogv1.Creation_POLICY_MUST_BE_ABSENT
+			a.Body = &actorlogv1.Action_Invoke{Invoke: &actorlogv1.Invoke{Name: "move", InputJson: []byte(`{"x":1.50,"y":["$BigInt","9007199254740993"]}`)}}
+		}),
+		"action-v1-resolve": with(action(), func(a *actorlogv1.Action) {
+			a.Body = &actorlogv1.Action_Resolve{Resolve: &actorlogv1.Resolve{}}
+		}),
+		"action-v1-read": with(action(), func(a *actorlogv1.Action) {
+			a.Body = &actorlogv1.Action_Read{Read: &actorlogv1.Read{}}
+		}),
+		"action-v1-destroy": with(action(), func(a *actorlogv1.Action) {
+			a.Actor, a.Creation = &actorlogv1.Actor{Generation: 3}, nil // addressed by id
+			a.Body = &actorlogv1.Action_Destroy{Destroy: &actorlogv1.Destroy{}}
+		}),
+		"outcome-v1-min": &actorlogv1.Outcome{},
+		// The zero of an optional field is not the same as its absence.
+		"outcome-v1-zero": &actorlogv1.Outcome{
+			Prev: proto.Int64(0), ResultJson: []byte{}, Repeats: proto.Int64(0), RefusedSince: proto.Int64(0),
+		},
+		// Every field; no real outcome has them all.
+		"outcome-v1-full": &actorlogv1.Outcome{
+			Ref: 41, Epoch: 17, Actor: actor(),
+			Action: with(action(), func(a *actorlogv1.Action) {
+				a.Actor = nil
+				a.Body = &actorlogv1.Action_Invoke{Invoke: &actorlogv1.Invoke{Name: "increment", ArgsJson: []byte(`[3]`)}}
+			}),
+			Prev: proto.Int64(1 << 40), CodeVersion: "v1.2.3", TimeUnixMs: 1_700_000_001_001, DurationUs: 250,
+			ResultJson: []byte(`3`),
+			Error: &actorlogv1.Error{
+				Group: "user", Code: "bad_step", Message: "step must be positive",
+				MetadataJson: []byte(`{"step":-1}`), Detail: "stack",
+			},
+			PatchJson: []byte(`[{"op":"replace","path":"/count","value":3}]`),
+			StateJson: []byte(`{"count":3}`),
+			Broadcasts: []*actorlogv1.Broadcast{
+				{Name: "count", ArgsJson: []byte(`[3]`)}, {Name: "done", ArgsJson: []byte(`[]`)},
+			},
+			Lifecycle: actorlogv1.Lifecycle_LIFECYCLE_CREATED_AND_DESTROYED,
+			Repeats:   proto.Int64(12), RefusedSince: proto.Int64(39),
+		},
+		"outcome-v1-refused": &actorlogv1.Outcome{
+			Ref: 42, Epoch: 17, Actor: actor(), Action: &actorlogv1.Action{RequestId: "gw1-b"}, Prev: proto.Int64(43),
+			Error:        &actorlogv1.Error{Group: "actor", Code: "overloaded", Message: "Too many actions wait for this actor."},
+			RefusedSince: proto.Int64(39),
+		},
+		"claim-v1-min":    &actorlogv1.Claim{},
+		"claim-v1-new":    &actorlogv1.Claim{Worker: "w1", CodeVersion: "v1.2.3", TimeUnixMs: 1_700_000_000_000},
+		"claim-v1-full":   &actorlogv1.Claim{Worker: "w1", CodeVersion: "v1.2.3", TimeUnixMs: 1_700_000_000_000, RenewsEpoch: proto.Int64(0)},
+		"snapshot-v1-min": &actorlogv1.Snapshot{},
+		"snapshot-v1-full": &actorlogv1.Snapshot{
+			Actor: actor(), Alive: true, StateJson: []byte(`{"count":3}`), LastRef: 41, LastOffset: 44,
+			TimeUnixMs: 1_700_000_001_001,
+			Recent: []*actorlogv1.Recent{
+				{Key: "pay-6", Offset: 12, TimeUnixMs: 1_700_000_000_500, Fingerprint: 1<<64 - 1},
+				{Key: "pay-7", Offset: 44, TimeUnixMs: 1_700_000_001_001, Fingerprint: 1},
+			},
+			Refused: []*actorlogv1.RefRange{{First: 45, Last: 47}, {First: 50, Last: 50}},
+			Broken:  "history cannot be applied: why",
+		},
+		// An actor that never lived: refs and offsets are -1, its time is before all times.
+		"snapshot-v1-never-lived": &actorlogv1.Snapshot{
+			Actor: &actorlogv1.Actor{}, LastRef: -1, LastOffset: -1, TimeUnixMs: -1 << 63,
+		},
+		"checkpoint-v1-min": &actorlogv1.Checkpoint{},
+		"checkpoint-v1-full": &actorlogv1.Checkpoint{
+			EventsOffset: 45, ActionsOffset: 42, Epoch: 17, Worker: "w1", CodeVersion: "v1.2.3", TimeUnixMs: 1_700_000_002_000,
+			Senders: []*actorlogv1.Sender{
+				{Gateway: "gw1", Sequence: 7, TimeUnixMs: 1_700_000_001_000},
+				{Gateway: "gw2", Sequence: 1<<64 - 1, TimeUnixMs: -1},
+			},
+		},
+		"lease-v1-min":  &actorlogv1.Lease{},
+		"lease-v1-full": &actorlogv1.Lease{Gateway: "gw1", TimeUnixMs: 1_700_000_000_000, TtlMs: 15_000},
+	}
+}
+
+const golden = "testdata/golden"
+
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	for name, m := range fixtures() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			typ, version, _ := strings.Cut(name, "-v")
+			version, _, _ = strings.Cut(version, "-")
+			require.Equal(t, schemas.TypeOf(m), schemas.Type(typ+"/"+version))
+			encoded, err := schemas.Encode(m)
+			require.NoError(t, err)
+
+			hexFile, jsonFile := filepath.Join(golden, name+".hex"), filepath.Join(golden, name+".json")
+			if *rewrite {
+				writeNew(t, hexFile, dump(encoded))
+				writeNew(t, jsonFile, text(m))
+			}
+			written, err := os.ReadFile(hexFile)
+			require.NoError(t, err, "a new fixture? go test ./schemas -run TestGolden -args -rewrite")
+			want, err := hex.DecodeString(strings.ReplaceAll(string(written), "\n", ""))
+			require.NoError(t, err)
+			require.Equal(t, dump(want), dump(encoded), "the bytes of a version must not change: add a fixture, leave this one")
+
+			decoded, err := schemas.Decode(schemas.TypeOf(m), want)
+			require.NoError(t, err)
+			requireProto(t, m, decoded)
+
+			forPeople, err := os.ReadFile(jsonFile)
+			require.NoError(t, err)
+			fromText := m.ProtoReflect().New().Interface()
+			require.NoError(t, protojson.Unmarshal(forPeople, fromText))
+			requireProto(t, m, fromText)
+		})
+	}
+}
+
+// Every file is of a fixture: nothing in testdata/golden goes unread.
+func TestGolden_EveryFileIsRead(t *testing.T) {
+	t.Parallel()
+	if *rewrite {
+		t.Skip("the files are being written")
+	}
+	files, err := os.ReadDir(golden)
+	require.NoError(t, err)
+	all := fixtures()
+	require.Len(t, files, 2*len(all))
+	for _, f := range files {
+		require.Contains(t, all, strings.TrimSuffix(f.Name(), filepath.Ext(f.Name())))
+	}
+}
+
+// Every field of every record is set in some fixture: one that is added without golden
+// bytes fails here.
+func TestGolden_EveryFieldIsSet(t *testing.T) {
+	t.Parallel()
+	declared, set := make(map[protoreflect.FullName]bool), make(map[protoreflect.FullName]bool)
+	for _, m := range fixtures() {
+		declare(m.ProtoReflect().Descriptor(), declared)
+		collect(m.ProtoReflect(), set)
+	}
+	var missing []string
+	for name := range declared {
+		if !set[name] {
+			missing = append(missing, string(name))
+		}
+	}
+	slices.Sort(missing)
+	require.Empty(t, missing)
+}
+
+func declare(d protoreflect.MessageDescriptor, into map[protoreflect.FullName]bool) {
+	for i := range d.Fields().Len() {
+		f := d.Fields().Get(i)
+		if into[f.FullName()] {
+			continue
+		}
+		into[f.FullName()] = true
+		if f.Message() != nil {
+			declare(f.Message(), into)
+		}
+	}
+}
+
+func collect(m protoreflect.Message, into map[protoreflect.FullName]bool) {
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		into[f.FullName()] = true
+		switch {
+		case f.IsList() && f.Message() != nil:
+			for i := range v.List().Len() {
+				collect(v.List().Get(i).Message(), into)
+			}
+		case f.Message() != nil:
+			collect(v.Message(), into)
+		}
+		return true
+	})
+}
+
+// The records have no maps and no floating point: their bytes do not depend on chance.
+func TestGolden_NothingIsUnordered(t *testing.T) {
+	t.Parallel()
+	var walk func(d protoreflect.MessageDescriptor, seen map[protoreflect.FullName]bool)
+	walk = func(d protoreflect.MessageDescriptor, seen map[protoreflect.FullName]bool) {
+		if seen[d.FullName()] {
+			return
+		}
+		seen[d.FullName()] = true
+		for i := range d.Fields().Len() {
+			f := d.Fields().Get(i)
+			require.False(t, f.IsMap(), f.FullName())
+			require.NotContains(t, []protoreflect.Kind{protoreflect.FloatKind, protoreflect.DoubleKind}, f.Kind(), f.FullName())
+			if f.Message() != nil {
+				walk(f.Message(), seen)
+			}
+		}
+	}
+	for _, m := range types {
+		walk(m.ProtoReflect().Descriptor(), make(map[protoreflect.FullName]bool))
+	}
+}
+
+// writeNew writes a golden file unless it exists.
+func writeNew(t *testing.T, name, content string) {
+	t.Helper()
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if os.IsExist(err) {
+		return
+	}
+	require.NoError(t, err)
+	_, err = f.WriteString(content)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+}
+
+// dump is bytes as hexadecimal digits, 32 bytes to the line.
+func dump(b []byte) string {
+	var s strings.Builder
+	for line := range slices.Chunk(b, 32) {
+		s.WriteString(hex.EncodeToString(line) + "\n")
+	}
+	return s.String()
+}
+
+// text is a message as indented JSON, in ASCII. protojson varies its white space on purpose; this
+// does not.
+func text(m proto.Message) string {
+	b, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
+	if err != nil {
+		panic(err)
+	}
+	var s bytes.Buffer
+	if err := json.Indent(&s, b, "", "  "); err != nil {
+		panic(err)
+	}
+	s.WriteByte('\n')
+	var ascii strings.Builder
+	for _, r := range s.String() {
+		if r < 0x80 {
+			ascii.WriteRune(r)
+		} else {
+			for _, unit := range utf16.Encode([]rune{r}) {
+				fmt.Fprintf(&ascii, `\u%04x`, unit)
+			}
+		}
+	}
+	return ascii.String()
+}
