@@ -85,7 +85,7 @@ func (g *Gateway) plainRequest(c *gin.Context, target plainTarget) (plainRequest
 }
 
 func (g *Gateway) failPlain(c *gin.Context, err error) {
-	g.failWith(c, err, plainStatus, wire.Format{}, false)
+	g.failWith(c, err, plainStatus, wire.Format{})
 }
 
 // plainAction is POST .../actions/{name}.
@@ -119,7 +119,7 @@ func (g *Gateway) plainAction(c *gin.Context, req plainRequest) {
 		return
 	}
 	if len(a.Outcome.GetResultJson()) > g.cfg.MaxOutgoingMessageBytes {
-		g.failPlain(c, &refused{errTooLongOut, a.Delivery})
+		g.failPlain(c, &refused{a, errTooLongOut})
 		return
 	}
 	plainResult(c, a)

@@ -81,11 +81,11 @@ type answer struct {
 	replayed bool
 }
 
-// refused is the outcome of a request that was not: it carries the delivery, which may
-// name the actor.
+// refused is the outcome of a request that was not: it carries the answer, which may name
+// the actor.
 type refused struct {
-	reason   *wire.Error
-	delivery *remote.Delivery
+	answer
+	reason *wire.Error
 }
 
 func (r *refused) Error() string { return r.reason.Error() }
@@ -100,7 +100,7 @@ func (g *Gateway) do(ctx context.Context, to address, action *actorlogv1.Action)
 		return answer{}, err
 	}
 	if e := outcomeError(d); e != nil {
-		return answer{}, &refused{e, d}
+		return answer{}, &refused{answer{d, replayed}, e}
 	}
 	return answer{d, replayed}, nil
 }

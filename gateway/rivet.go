@@ -260,7 +260,7 @@ func (g *Gateway) rivetAction(c *gin.Context, route wire.GatewayRequest) {
 	action.Body = &actorlogv1.Action_Invoke{Invoke: &actorlogv1.Invoke{Name: route.TailName, ArgsJson: req.Args}}
 	a, err := g.do(r.Context(), to, action)
 	if err != nil {
-		g.failWith(c, err, rivetStatus, f, false)
+		g.failWith(c, err, rivetStatus, f)
 		return
 	}
 	setAnswer(c.Writer.Header(), a)
@@ -270,7 +270,7 @@ func (g *Gateway) rivetAction(c *gin.Context, route wire.GatewayRequest) {
 		return
 	}
 	if len(answer) > g.cfg.MaxOutgoingMessageBytes {
-		g.failWith(c, &refused{errTooLongOut, a.Delivery}, rivetStatus, f, false)
+		g.failWith(c, &refused{a, errTooLongOut}, rivetStatus, f)
 		return
 	}
 	c.Data(http.StatusOK, f.Encoding.ContentType(), answer)

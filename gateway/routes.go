@@ -90,17 +90,17 @@ func (g *Gateway) readyz(c *gin.Context) {
 
 // fail answers with an error of the gateway, as JSON, which every client reads.
 func (g *Gateway) fail(c *gin.Context, err error) {
-	g.failWith(c, err, rivetStatus, wire.Format{}, false)
+	g.failWith(c, err, rivetStatus, wire.Format{})
 }
 
 // failWith answers with an error: the status is the face's, the bytes are the format's.
-func (g *Gateway) failWith(c *gin.Context, err error, status func(*wire.Error) int, f wire.Format, repeatable bool) {
+func (g *Gateway) failWith(c *gin.Context, err error, status func(*wire.Error) int, f wire.Format) {
 	var actor *wire.ActorRef
-	e, expected := asWire(err, repeatable)
+	e, expected := asWire(err, false)
 	var r *refused
 	if errors.As(err, &r) {
-		actor = actorRef(r.delivery)
-		setActor(c.Writer.Header(), r.delivery)
+		actor = actorRef(r.Delivery)
+		setAnswer(c.Writer.Header(), r.answer)
 	} else {
 		// The real gateway's own errors are JSON too, with this header.
 		f = wire.Format{}

@@ -87,7 +87,7 @@ func (g *Gateway) known(ctx context.Context, to address) (*remote.Delivery, erro
 	a, err := g.ask(ctx, to, to.resolve(nil, ""))
 	var r *refused
 	if errors.As(err, &r) && missing(r.reason) {
-		return r.delivery, nil
+		return r.Delivery, nil
 	}
 	return a.Delivery, err
 }

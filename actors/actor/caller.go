@@ -84,7 +84,7 @@ func (k KindOf[S]) Create(ctx context.Context, c Caller, input any, key ...strin
 // WithInput returns a handle that gives this input to a creation. A nil input is none. An
 // input that does not marshal to JSON is an error of the calls.
 func (h Handle[S]) WithInput(input any) Handle[S] {
-	h.target.Input = nil
+	h.target.Input, h.err = nil, nil
 	if input != nil {
 		if h.target.Input, h.err = json.Marshal(input); h.err != nil {
 			h.err = fmt.Errorf("the input of kind %s: %w", h.target.Kind, h.err)

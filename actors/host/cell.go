@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
@@ -371,5 +370,3 @@ func (x *execution) Err() error {
 
 // Value implements context.Context.
 func (x *execution) Value(any) any { return nil }
-
-var errStopped = errors.New("the shard was stopped")

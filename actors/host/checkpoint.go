@@ -17,14 +17,16 @@ var (
 )
 
 // checkpoint writes a snapshot of every actor that changed since the last one, and the place from
-// where recovery starts, as one transaction; then the same to the local store. It is called
+// where recovery starts, as one transaction; then the same to the local store. If nothing but the
+// shard's own claims was written since, it still moves the place on: events before it may expire,
+// and a place among the expired could not be recovered from. It is called
 // from the shard's own goroutine only, as sleep is: neither can overwrite the other's newer
 // snapshot in the local store.
 func (s *shard) checkpoint(ctx context.Context) error {
 	began := time.Now()
 	s.cellsMu.Lock()
 	s.ackMu.Lock()
-	if len(s.dirty) == 0 {
+	if len(s.dirty) == 0 && s.ackNext == s.marked {
 		s.ackMu.Unlock()
 		s.cellsMu.Unlock()
 		return nil
@@ -51,7 +53,9 @@ func (s *shard) checkpoint(ctx context.Context) error {
 	s.cellsMu.Unlock()
 
 	n, err := s.writeCheckpoint(ctx, mark, changed, asleep)
-	if err != nil {
+	if err == nil {
+		s.marked = mark.EventsOffset
+	} else {
 		err = fmt.Errorf("writing a checkpoint of shard %d: %w", s.partition, err)
 		s.ackMu.Lock()
 		for hash := range dirty {

@@ -26,9 +26,9 @@ var (
 // the only writer, acknowledge would find out and the shard would be thrown away.
 func (s *shard) append(c *cell, it item, o *actorlogv1.Outcome, before *machine.Actor) {
 	value, err := s.encode(o)
-	if err == nil && len(value) > s.w.cfg.MaxRecordBytes && before != nil {
+	if size, limit := s.tooLarge(c, value); err == nil && size > 0 && before != nil {
 		c.head, c.live = *before, nil
-		o = c.head.TooLarge(it.ref, it.action, len(value), s.w.cfg.MaxRecordBytes)
+		o = c.head.TooLarge(it.ref, it.action, size, limit)
 		value, err = s.encode(o)
 	}
 	if err != nil {
@@ -57,6 +57,23 @@ func (s *shard) append(c *cell, it item, o *actorlogv1.Outcome, before *machine.
 	s.ackMu.Unlock()
 	s.w.log.Append(context.Background(), eventlog.Events, record, sent.acknowledge)
 }
+
+// tooLarge returns the size of what does not fit, and what would: the outcome, or the state that
+// grew by outcomes that fit, and whose snapshot would not. Size is 0 when all fits.
+func (s *shard) tooLarge(c *cell, outcome []byte) (size, limit int) {
+	limit = s.w.cfg.MaxRecordBytes
+	if len(outcome) > limit {
+		return len(outcome), limit
+	}
+	// The rest of a snapshot is for the requests that the actor remembers.
+	if limit -= min(limit/4, maxRecentBytes); len(c.head.State) > limit {
+		return len(c.head.State), limit
+	}
+	return 0, 0
+}
+
+// maxRecentBytes is about what a snapshot takes besides the state: 1,000 keys of 255 bytes.
+const maxRecentBytes = 320 << 10
 
 func (s *shard) encode(o *actorlogv1.Outcome) ([]byte, error) {
 	o.Epoch, o.CodeVersion = s.epoch, s.w.cfg.Version

@@ -15,7 +15,6 @@ import (
 	"github.com/actorlog/actorlog/actors/actor"
 	"github.com/actorlog/actorlog/actors/actortest"
 	"github.com/actorlog/actorlog/actors/host"
-	"github.com/actorlog/actorlog/actors/remote"
 	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/eventlog/memlog"
 	"github.com/actorlog/actorlog/schemas"
@@ -24,9 +23,10 @@ import (
 
 // probe is an actor with every way to misbehave.
 type probe struct {
-	N     int
-	Blob  string
-	block chan struct{}
+	N    int
+	Blob string
+	// Parts grow by one at a time, with a patch.
+	Parts []string
 }
 
 var (
@@ -36,6 +36,7 @@ var (
 	addPanic = actor.Action[int, int](kind, "addPanic")
 	hang     = actor.Action[int, int](kind, "hang")
 	grow     = actor.Action[int, actor.None](kind, "grow")
+	growBy   = actor.Action[int, int](kind, "growBy")
 	end      = actor.Action[actor.None, int](kind, "end")
 	dice     = actor.Action[actor.None, []string](kind, "dice")
 	added    = actor.Event[int](kind, "added")
@@ -65,6 +66,10 @@ func register(r *actor.Registry) {
 	actor.On(r, grow, func(s *probe, _ *actor.Ctx, n int) (actor.None, error) {
 		s.Blob = strings.Repeat("x", n)
 		return actor.None{}, nil
+	})
+	actor.On(r, growBy, func(s *probe, _ *actor.Ctx, n int) (int, error) {
+		s.Parts = append(s.Parts, strings.Repeat("x", n))
+		return len(s.Parts), nil
 	})
 	actor.On(r, end, func(s *probe, c *actor.Ctx, _ actor.None) (int, error) {
 		c.Destroy()
@@ -143,6 +148,32 @@ func TestFailedActions(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestLargeState(t *testing.T) {
+	t.Parallel()
+	// A state that grows by patches stops growing while its snapshot still fits into a record, and so
+	// can be recovered from a checkpoint.
+	world(t, host.Config{CheckpointEvery: time.Second}, func(t *testing.T, w *actortest.World) {
+		w.Cluster.SetMaxRecordBytes(8_500_000)
+		h := get(w, "a")
+		n := 0
+		for {
+			parts, err := growBy.Call(t.Context(), h, 1_000_000)
+			if errors.Is(err, actor.ErrTooLarge) {
+				break
+			}
+			require.NoError(t, err)
+			n = parts
+			require.Less(t, n, 10)
+		}
+		require.GreaterOrEqual(t, n, 7)
+		time.Sleep(2 * time.Second)
+		w.Crash()
+		s, err := h.Read(t.Context())
+		require.NoError(t, err)
+		require.Len(t, s.Parts, n)
+	})
 }
 
 func TestOverload(t *testing.T) {
@@ -269,6 +300,26 @@ func TestSleep(t *testing.T) {
 	})
 }
 
+func TestRetention(t *testing.T) {
+	t.Parallel()
+	// Events expire while nobody calls. The shard's claims go on, and so must its checkpoint.
+	world(t, host.Config{}, func(t *testing.T, w *actortest.World) {
+		_, err := add.Call(t.Context(), get(w, "a"), 1)
+		require.NoError(t, err)
+		time.Sleep(time.Hour)
+		w.Crash()
+		time.Sleep(24 * time.Hour)
+		for p := range int32(actortest.Shards) {
+			records := w.Cluster.Records(eventlog.Events, p)
+			w.Cluster.Truncate(eventlog.Events, p, records[len(records)-1].Offset)
+		}
+		w.Crash()
+		n, err := add.Call(t.Context(), get(w, "a"), 1)
+		require.NoError(t, err)
+		require.Equal(t, 2, n)
+	})
+}
+
 func TestHandOver(t *testing.T) {
 	t.Parallel()
 	// Callers go on while workers come and go in peace: every call succeeds and counts once.
@@ -390,5 +441,3 @@ func TestBadRequests(t *testing.T) {
 		require.ErrorIs(t, err, actor.ErrNotFound)
 	})
 }
-
-var _ = remote.ErrBusy

@@ -29,7 +29,9 @@ func (s *shard) recover(ctx context.Context, opened *ShardOpened) error {
 		}
 	}
 	from, epoch := start, machine.NoEpoch
+	s.marked = -1
 	if mark != nil {
+		s.marked = mark.EventsOffset
 		from, epoch = mark.EventsOffset, mark.Epoch
 	}
 	if from < start {

@@ -27,7 +27,10 @@ type shard struct {
 	// failure is the first reason for which the shard cannot go on.
 	failure chan error
 	// due asks for a checkpoint before its time.
-	due     chan struct{}
+	due chan struct{}
+	// marked is the place of the last checkpoint in events, -1 when there is none. Of the shard's
+	// own goroutine.
+	marked  int64
 	runners sync.WaitGroup
 	queued  atomic.Int64
 

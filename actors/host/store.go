@@ -147,8 +147,6 @@ func (b batch) setPlace(p int32, pl place) error {
 	return b.Set(placeKey(p), append(binary.AppendVarint(nil, pl.snapshotsNext), checkpoint...), nil)
 }
 
-func (b batch) commit() error { return errors.Join(b.Commit(pebble.NoSync), b.Close()) }
-
 // put stores one snapshot.
 func (s *store) put(p int32, hash schemas.Hash, snapshot []byte) error {
 	return s.db.Set(actorKey(p, hash), snapshot, pebble.NoSync)

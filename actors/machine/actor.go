@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/actorlog/actorlog/actors/actor"
 	"github.com/actorlog/actorlog/internal/jsonpatch"
 	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
@@ -88,13 +89,8 @@ func (a *Actor) Apply(offset int64, o *actorlogv1.Outcome) (bool, error) {
 		return false, nil
 	}
 	state, err := a.State, error(nil)
-	switch {
-	case a.Broken != "":
-		// Out of service: only remember what was answered.
-	case len(o.StateJson) > 0:
-		state = o.StateJson
-	case len(o.PatchJson) > 0:
-		if state, err = jsonpatch.Apply(a.State, o.PatchJson); err != nil {
+	if a.Broken == "" { // otherwise only remember what was answered
+		if state, err = a.stateAfter(o); err != nil {
 			err = fmt.Errorf("%w: actor %s, offset %d: %w", ErrCorrupt, a.ID(), offset, err)
 			a.Broken, state = err.Error(), a.State
 		}
@@ -104,17 +100,38 @@ func (a *Actor) Apply(offset int64, o *actorlogv1.Outcome) (bool, error) {
 	return true, err
 }
 
+// stateAfter is the state that an outcome leaves; an error if it makes no sense.
+func (a *Actor) stateAfter(o *actorlogv1.Outcome) ([]byte, error) {
+	switch {
+	case o.Actor == nil:
+		return nil, errors.New("the outcome names no actor")
+	case creates(o) && (len(o.StateJson) == 0 || o.Actor.Generation <= a.Generation):
+		return nil, fmt.Errorf("the outcome creates generation %d after %d, with %d bytes of state", o.Actor.Generation, a.Generation, len(o.StateJson))
+	case len(o.StateJson) > 0:
+		return o.StateJson, nil
+	case len(o.PatchJson) > 0:
+		return jsonpatch.Apply(a.State, o.PatchJson)
+	}
+	return a.State, nil
+}
+
+func creates(o *actorlogv1.Outcome) bool {
+	return o.Lifecycle == actorlogv1.Lifecycle_LIFECYCLE_CREATED || o.Lifecycle == actorlogv1.Lifecycle_LIFECYCLE_CREATED_AND_DESTROYED
+}
+
 // advance is what an outcome does to the actor, but for where it stands in the log.
 func (a *Actor) advance(o *actorlogv1.Outcome, state []byte) {
 	if o.RefusedSince != nil {
-		a.refuse(*o.RefusedSince, o.Ref)
+		a.refuse(min(*o.RefusedSince, o.Ref), o.Ref)
 		return
 	}
 	a.LastRef = o.Ref
 	a.TimeMs = o.TimeUnixMs
 	a.pruneRefused()
-	switch o.Lifecycle {
-	case actorlogv1.Lifecycle_LIFECYCLE_CREATED, actorlogv1.Lifecycle_LIFECYCLE_CREATED_AND_DESTROYED:
+	if a.Broken != "" {
+		return
+	}
+	if creates(o) {
 		a.Namespace, a.Kind, a.Key = o.Actor.Namespace, o.Actor.Kind, o.Actor.Key
 		a.Generation, a.CreatedMs, a.Alive = o.Actor.Generation, o.Actor.CreatedUnixMs, true
 	}
@@ -129,13 +146,22 @@ func (a *Actor) advance(o *actorlogv1.Outcome, state []byte) {
 func (a *Actor) settle(offset int64, o *actorlogv1.Outcome) {
 	a.LastOffset = offset
 	key := o.GetAction().GetIdempotencyKey()
-	if key == "" || o.RefusedSince != nil || o.Repeats != nil {
+	if key == "" || o.RefusedSince != nil || o.Repeats != nil || passes(o.Error) {
 		return // nothing happened that a repeat could be answered with
 	}
 	if _, known := a.recall(key); known {
 		return // refused because the key was used for another request
 	}
 	a.remember(Recent{Key: key, Offset: offset, TimeMs: o.TimeUnixMs, Fingerprint: Fingerprint(o.Action)})
+}
+
+// passes says that an error is the deployment's, not the actor's: after the next one the same
+// request may succeed.
+func passes(e *actorlogv1.Error) bool {
+	if e.GetGroup() != "actor" {
+		return false
+	}
+	return e.Code == actor.ErrKindNotFound.Code || e.Code == actor.ErrActionNotFound.Code || e.Code == errBroken.Code
 }
 
 func (a *Actor) refuse(since, ref int64) {
@@ -199,6 +225,9 @@ func Fingerprint(action *actorlogv1.Action) uint64 {
 		}
 	case *actorlogv1.Action_Resolve:
 		add(2)
+		for _, b := range action.Creation.GetInputJson() {
+			add(b)
+		}
 	case *actorlogv1.Action_Read:
 		add(3)
 	case *actorlogv1.Action_Destroy:

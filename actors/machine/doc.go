@@ -18,5 +18,5 @@
 //
 // The host appends the outcome and tells the actor with Appended where it will stand. Actor
 // values are copied freely: slices in them are only ever appended to, never changed in place,
-// so a copy is a snapshot.
+// so a copy is a snapshot. But of two copies only one may go on: they append to the same memory.
 package machine

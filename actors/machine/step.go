@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -18,6 +19,11 @@ import (
 // maxTinyPatch is the length up to which a patch is recorded even if the whole state is
 // shorter: a reader of the log sees what changed.
 const maxTinyPatch = 256
+
+// maxPatchWork bounds what it costs to apply a recorded patch, in ops times bytes of state, for
+// every op copies the state: some milliseconds. A change of many places in a large state is
+// recorded as the whole state.
+const maxPatchWork = 4 << 20
 
 // Input is what happens to an actor: [Ask], [Refuse] or [Returned].
 type Input interface{ input() }
@@ -293,7 +299,8 @@ func (a *Actor) change(o *actorlogv1.Outcome, before, after []byte) error {
 	if err != nil {
 		return err
 	}
-	if len(patch) > maxTinyPatch && len(patch) >= len(after) {
+	long := len(patch) > maxTinyPatch && len(patch) >= len(after)
+	if long || bytes.Count(patch, []byte(`{"op":`))*len(after) > maxPatchWork {
 		o.StateJson = after
 		return nil
 	}

@@ -7,9 +7,13 @@ import (
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
 
-// maxSenderAge is how long a gateway's sequence number is remembered after its last action, in
-// ms. The transport makes copies within seconds.
-const maxSenderAge = 60 * 60 * 1000
+// A gateway's sequence number is forgotten when it has been silent for maxSenderAge, in ms, and there
+// are more than maxSenders. The transport makes copies within seconds, but by the clock of
+// a gateway that is hours ahead, every other one has been silent for hours.
+const (
+	maxSenderAge = 60 * 60 * 1000
+	maxSenders   = 100
+)
 
 // Window takes in a partition of actions in offset order. It tells copies that the transport made
 // from actions, and tracks which are answered, so that the shard knows from where it would
@@ -87,8 +91,8 @@ func (w *Window) Answered(offset int64) {
 // Low is the first offset that is not answered.
 func (w *Window) Low() int64 { return w.low }
 
-// Senders is what NewWindow needs to go on from Low: every gateway's last action below it. Those
-// that have been silent for an hour are forgotten.
+// Senders is what NewWindow needs to go on from Low: every gateway's last action below it. Of more
+// than a hundred, those that have been silent for an hour are forgotten.
 func (w *Window) Senders() []*actorlogv1.Sender {
 	newest := int64(0)
 	for _, s := range w.below {
@@ -97,7 +101,7 @@ func (w *Window) Senders() []*actorlogv1.Sender {
 	var senders []*actorlogv1.Sender
 	for _, gateway := range slices.Sorted(maps.Keys(w.below)) {
 		s := w.below[gateway]
-		if newest-s.timeMs > maxSenderAge {
+		if len(w.below) > maxSenders && newest-s.timeMs > maxSenderAge {
 			delete(w.below, gateway)
 			if w.read[gateway] == s {
 				delete(w.read, gateway)
@@ -113,7 +117,7 @@ func (w *Window) next() int64 { return w.low + int64(len(w.entries)-w.head) }
 
 func (w *Window) advance() {
 	for w.head < len(w.entries) && !w.entries[w.head].open {
-		if e := &w.entries[w.head]; e.gateway != "" {
+		if e := &w.entries[w.head]; e.sender.sequence != 0 {
 			w.below[e.gateway] = e.sender
 		}
 		w.entries[w.head] = entry{}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // maxShift is how many elements may have left the front of an array for Diff to see that
@@ -68,13 +69,17 @@ func (d *differ) values(a, b []byte) error {
 			return err
 		}
 		y, err := text(b)
-		if err != nil || x == y {
+		if err != nil || same(x, y) {
 			return err
 		}
 	}
 	d.op("replace", b)
 	return nil
 }
+
+// same compares texts. A text with a replacement character may have been another one before it was
+// decoded: half a surrogate pair.
+func same(x, y string) bool { return x == y && !strings.ContainsRune(x, utf8.RuneError) }
 
 func list(b []byte) ([]item, error) {
 	all := make([]item, 0, 8)
@@ -95,10 +100,9 @@ func (d *differ) objects(a, b []byte) error {
 		return err
 	}
 	found := make([]bool, len(bs))
-	// Encoders write members in the same order: the next one is where the last one was.
-	guess := 0
+	in := members{list: bs}
 	for _, m := range as {
-		i, err := find(bs, m.name, guess)
+		i, err := in.find(m.name)
 		if err != nil {
 			return err
 		}
@@ -109,7 +113,7 @@ func (d *differ) objects(a, b []byte) error {
 		if i < 0 {
 			d.op("remove", nil)
 		} else {
-			guess, found[i] = i+1, true
+			in.guess, found[i] = i+1, true
 			if err := d.values(m.value, bs[i].value); err != nil {
 				return err
 			}
@@ -130,27 +134,56 @@ func (d *differ) objects(a, b []byte) error {
 	return nil
 }
 
-// find returns the index of a member, -1 when there is none, looking at guess first.
-func find(members []item, name []byte, guess int) (int, error) {
-	if guess < len(members) && bytes.Equal(members[guess].name, name) {
-		return guess, nil
+// members finds members of an object by name.
+type members struct {
+	list []item
+	// guess is where to look first: encoders write members in the same order.
+	guess int
+	// byName is made when a guess was wrong; byText too, if a name was not found as it is written.
+	byName, byText map[string]int
+}
+
+// find returns the index of a member, -1 when there is none.
+func (m *members) find(name []byte) (int, error) {
+	if m.guess < len(m.list) && bytes.Equal(m.list[m.guess].name, name) {
+		return m.guess, nil
 	}
-	for i := range members {
-		if bytes.Equal(members[i].name, name) {
-			return i, nil
+	if m.byName == nil {
+		m.byName = make(map[string]int, len(m.list))
+		escaped := false
+		for i := range m.list {
+			m.byName[string(m.list[i].name)] = i
+			escaped = escaped || bytes.IndexByte(m.list[i].name, '\\') >= 0
+		}
+		if escaped {
+			m.byText = make(map[string]int)
 		}
 	}
-	if bytes.IndexByte(name, '\\') < 0 && !slices.ContainsFunc(members, func(m item) bool { return bytes.IndexByte(m.name, '\\') >= 0 }) {
-		return -1, nil
+	if i, ok := m.byName[string(name)]; ok {
+		return i, nil
+	}
+	// The same name may be escaped in two ways.
+	if m.byText == nil {
+		if bytes.IndexByte(name, '\\') < 0 {
+			return -1, nil
+		}
+		m.byText = make(map[string]int)
+	}
+	if len(m.byText) == 0 {
+		for i := range m.list {
+			s, err := text(m.list[i].name)
+			if err != nil {
+				return 0, err
+			}
+			m.byText[s] = i
+		}
 	}
 	want, err := text(name)
 	if err != nil {
 		return 0, err
 	}
-	for i := range members {
-		if got, err := text(members[i].name); err != nil || got == want {
-			return i, err
-		}
+	if i, ok := m.byText[want]; ok && same(want, want) {
+		return i, nil
 	}
 	return -1, nil
 }
@@ -164,7 +197,7 @@ func (d *differ) arrays(a, b []byte) error {
 	if err != nil {
 		return err
 	}
-	same := func(i, j int) bool { return bytes.Equal(as[i].value, bs[j].value) }
+	equal := func(i, j int) bool { return bytes.Equal(as[i].value, bs[j].value) }
 	if k := shift(as, bs); k > 0 {
 		for range k {
 			d.element("remove", 0, nil)
@@ -175,11 +208,11 @@ func (d *differ) arrays(a, b []byte) error {
 		return nil
 	}
 	head := 0
-	for head < min(len(as), len(bs)) && same(head, head) {
+	for head < min(len(as), len(bs)) && equal(head, head) {
 		head++
 	}
 	tail := 0
-	for tail < min(len(as), len(bs))-head && same(len(as)-1-tail, len(bs)-1-tail) {
+	for tail < min(len(as), len(bs))-head && equal(len(as)-1-tail, len(bs)-1-tail) {
 		tail++
 	}
 	m, n := len(as)-tail, len(bs)-tail
