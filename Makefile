@@ -1,0 +1,75 @@
+# Everything runs through the go command: no tool has to be installed first.
+# CONTRIBUTING.md says when to use what.
+
+BUF    = go run github.com/bufbuild/buf/cmd/buf@v1.75.0
+GOLINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+# How long `make fuzz` stays with each target.
+FUZZTIME ?= 20s
+
+.PHONY: all
+all: lint test
+
+# --- tests -------------------------------------------------------------------
+
+# Needs Go alone. Tests of other things run when they are given in the environment; see e2e.
+.PHONY: test
+test:
+	go test ./...
+
+.PHONY: race
+race:
+	go test -race ./...
+
+# The real programs, and the published npm clients: needs Node 20 or later.
+.PHONY: e2e
+e2e: e2e/node/node_modules
+	ACTORLOG_TEST_NODE="$$(command -v node)" go test -count=1 -v ./e2e
+
+e2e/node/node_modules: e2e/node/package-lock.json
+	cd e2e/node && npm ci --no-audit --no-fund
+	touch $@
+
+# Every fuzz target of the module, one after the other.
+.PHONY: fuzz
+fuzz:
+	@set -e; go list -f '{{.Dir}}' ./... | while read -r dir; do \
+		targets=$$(grep -ho '^func Fuzz[A-Za-z0-9_]*' "$$dir"/*_test.go 2>/dev/null | cut -d' ' -f2 || true); \
+		for target in $$targets; do \
+			echo "== $$target ($$dir)"; \
+			(cd "$$dir" && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .); \
+		done; \
+	done
+
+# The figures that bench/README.md compares; `make bench ARGS=-short` takes under a minute.
+.PHONY: bench
+bench:
+	go run ./bench $(ARGS)
+
+# --- sources -----------------------------------------------------------------
+
+# Lints the records, checks that the last release can still read them, and generates the Go code.
+.PHONY: schemas generate
+generate: schemas
+schemas:
+	$(BUF) lint schemas
+	@release=$$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null || true); \
+	if [ -n "$$release" ]; then \
+		echo "$(BUF) breaking schemas --against $$release"; \
+		$(BUF) breaking schemas --against ".git#tag=$$release,subdir=schemas"; \
+	fi
+	cd schemas && $(BUF) generate
+
+.PHONY: lint
+lint:
+	go vet ./...
+	$(GOLINT) run
+
+.PHONY: fmt
+fmt:
+	$(GOLINT) fmt
+
+# What a change must pass; .ci/run says what it does.
+.PHONY: ci
+ci:
+	.ci/run
