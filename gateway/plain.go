@@ -30,19 +30,7 @@ func (g *Gateway) plain(c *gin.Context) {
 		g.failPlain(c, err)
 		return
 	}
-	handlers := map[string]func(*gin.Context, plainRequest){}
-	switch target.verb {
-	case verbAction:
-		handlers[http.MethodPost] = g.plainAction
-	case verbState:
-		handlers[http.MethodGet], handlers[http.MethodHead] = g.plainState, g.plainState
-	case verbEvents:
-		handlers[http.MethodGet] = g.plainEvents
-	default:
-		handlers[http.MethodGet], handlers[http.MethodHead] = g.plainLookUp, g.plainLookUp
-		handlers[http.MethodPut], handlers[http.MethodPost] = g.plainEnsure, g.plainCreate
-		handlers[http.MethodDelete] = g.plainDestroy
-	}
+	handlers := plainHandlers[target.verb]
 	handler, ok := handlers[c.Request.Method]
 	if !ok {
 		g.failMethod(c, allowed(handlers))
@@ -53,7 +41,21 @@ func (g *Gateway) plain(c *gin.Context) {
 		g.failPlain(c, err)
 		return
 	}
-	handler(c, req)
+	handler(g, c, req)
+}
+
+// plainHandlers is what can be done to what a path names.
+var plainHandlers = map[plainVerb]map[string]func(*Gateway, *gin.Context, plainRequest){
+	verbActor: {
+		http.MethodGet:    (*Gateway).plainLookUp,
+		http.MethodHead:   (*Gateway).plainLookUp,
+		http.MethodPut:    (*Gateway).plainEnsure,
+		http.MethodPost:   (*Gateway).plainCreate,
+		http.MethodDelete: (*Gateway).plainDestroy,
+	},
+	verbAction: {http.MethodPost: (*Gateway).plainAction},
+	verbState:  {http.MethodGet: (*Gateway).plainState, http.MethodHead: (*Gateway).plainState},
+	verbEvents: {http.MethodGet: (*Gateway).plainEvents},
 }
 
 // allowed lists methods, in a fixed order.

@@ -66,7 +66,7 @@ func shapeOf(t reflect.Type) (shape, error) {
 
 // decode fills in from either one input as a whole or positional arguments (a JSON array,
 // empty for none). Errors are ErrInvalidRequest with a message for the client.
-func (s shape) decode(in any, args, input json.RawMessage) error {
+func (s *shape) decode(in any, args, input json.RawMessage) error {
 	if len(input) > 0 {
 		switch {
 		case s.none:
@@ -120,7 +120,7 @@ func (s shape) decode(in any, args, input json.RawMessage) error {
 
 // decodeNamed takes the fields from an object. Names that the action does not know are passed
 // over, as encoding/json does.
-func (s shape) decodeNamed(in any, input json.RawMessage) error {
+func (s *shape) decodeNamed(in any, input json.RawMessage) error {
 	var byName map[string]json.RawMessage
 	if err := unmarshalArg(input, &byName, "the argument"); err != nil {
 		return err
@@ -149,7 +149,7 @@ func lookUp(byName map[string]json.RawMessage, name string) json.RawMessage {
 }
 
 // decodeFields fills in from the values of the fields, nil where there is none.
-func (s shape) decodeFields(in any, values []json.RawMessage, label func(i int) string) error {
+func (s *shape) decodeFields(in any, values []json.RawMessage, label func(i int) string) error {
 	object := []byte{'{'}
 	for i, f := range s.fields {
 		value := values[i]
@@ -326,16 +326,17 @@ func nullable(t reflect.Type) bool {
 	return false
 }
 
-// marshalArgs is the positional form of v: a JSON array.
-func marshalArgs(v any) (json.RawMessage, error) {
-	t := reflect.TypeOf(v)
-	if t == nil {
-		return json.RawMessage("[null]"), nil
-	}
-	s, err := shapeOf(t)
+// mustShape is the shape of a descriptor's arguments; it panics if they have none.
+func mustShape[T any](what, name, kind string) *shape {
+	s, err := shapeOf(reflect.TypeFor[T]())
 	if err != nil {
-		return nil, err
+		panic(fmt.Sprintf("actor: %s %q of kind %q: %v", what, name, kind, err))
 	}
+	return &s
+}
+
+// marshal is the positional form of v: a JSON array.
+func (s *shape) marshal(v any) (json.RawMessage, error) {
 	if s.none {
 		return json.RawMessage("[]"), nil
 	}
@@ -344,7 +345,8 @@ func marshalArgs(v any) (json.RawMessage, error) {
 		return nil, err
 	}
 	if s.fields == nil {
-		return bytes.Join([][]byte{[]byte("["), b, []byte("]")}, nil), nil
+		list := make([]byte, 0, len(b)+2)
+		return append(append(append(list, '['), b...), ']'), nil
 	}
 	var byName map[string]json.RawMessage
 	if err := json.Unmarshal(b, &byName); err != nil {

@@ -148,7 +148,7 @@ func (a ActionOf[S, In, Out]) Call(ctx context.Context, h Handle[S], in In) (Out
 	if h.err != nil {
 		return out, h.err
 	}
-	args, err := marshalArgs(in)
+	args, err := a.args.marshal(in)
 	if err != nil {
 		return out, fmt.Errorf("the argument of action %s of kind %s: %w", a.name, a.kind, err)
 	}

@@ -38,7 +38,10 @@ func (k KindOf[S]) Name() string { return k.name }
 
 // ActionOf describes an action of a kind with state S, that takes In and returns Out.
 // Make it with [Action].
-type ActionOf[S, In, Out any] struct{ kind, name string }
+type ActionOf[S, In, Out any] struct {
+	kind, name string
+	args       *shape
+}
 
 // Action names an action of a kind: actor.Action[In, Out](Kind, "increment"). In is one
 // value, [None], or a struct that embeds [Positional]. It panics when the name is empty.
@@ -46,14 +49,17 @@ func Action[In, Out, S any](k KindOf[S], name string) ActionOf[S, In, Out] {
 	if name == "" {
 		panic(fmt.Sprintf("actor: an action of kind %q has no name", k.name))
 	}
-	return ActionOf[S, In, Out]{kind: k.name, name: name}
+	return ActionOf[S, In, Out]{kind: k.name, name: name, args: mustShape[In]("action", name, k.name)}
 }
 
 // Name is the wire name.
 func (a ActionOf[S, In, Out]) Name() string { return a.name }
 
 // EventOf describes an event that carries T. Make it with [Event].
-type EventOf[T any] struct{ kind, name string }
+type EventOf[T any] struct {
+	kind, name string
+	args       *shape
+}
 
 // Event names an event of a kind: actor.Event[int64](Kind, "count"). T is one value, [None],
 // or a struct that embeds [Positional], whose fields clients get as separate arguments.
@@ -61,7 +67,7 @@ func Event[T, S any](k KindOf[S], name string) EventOf[T] {
 	if name == "" {
 		panic(fmt.Sprintf("actor: an event of kind %q has no name", k.name))
 	}
-	return EventOf[T]{kind: k.name, name: name}
+	return EventOf[T]{kind: k.name, name: name, args: mustShape[T]("event", name, k.name)}
 }
 
 // Name is the wire name.
@@ -69,7 +75,7 @@ func (e EventOf[T]) Name() string { return e.name }
 
 // With is the event carrying v, for [Ctx.Broadcast].
 func (e EventOf[T]) With(v T) Message {
-	args, err := marshalArgs(v)
+	args, err := e.args.marshal(v)
 	if err != nil {
 		err = fmt.Errorf("event %s of kind %s: %w", e.name, e.kind, err)
 	}

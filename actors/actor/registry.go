@@ -108,10 +108,7 @@ func On[S, In, Out any](r *Registry, a ActionOf[S, In, Out], fn func(s *S, c *Ct
 	if _, ok := d.actions[a.name]; ok {
 		panic(fmt.Sprintf("actor: action %q of kind %q has two rules", a.name, a.kind))
 	}
-	s, err := shapeOf(reflect.TypeFor[In]())
-	if err != nil {
-		panic(fmt.Sprintf("actor: action %q of kind %q: %v", a.name, a.kind, err))
-	}
+	s := a.args
 	void := reflect.TypeFor[Out]() == reflect.TypeFor[None]()
 	d.actions[a.name] = func(c *Ctx, state any, args, input json.RawMessage) (json.RawMessage, error) {
 		var in In

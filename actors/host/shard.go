@@ -120,7 +120,10 @@ func (s *shard) serve(ctx context.Context) error {
 	defer s.w.tail.Remove(s.partition)
 	sweep := time.NewTicker(min(max(s.w.cfg.SleepAfter/4, 10*time.Millisecond), 5*time.Second))
 	defer sweep.Stop()
-	checkpoint := time.NewTicker(s.w.cfg.CheckpointEvery)
+	// The shards of a worker open together. Their checkpoints are spread over the interval, so
+	// that not all of their snapshots are in memory at once.
+	every := s.w.cfg.CheckpointEvery
+	checkpoint := time.NewTimer(every/2 + every/2*time.Duration(s.partition)/time.Duration(s.w.log.Partitions()))
 	defer checkpoint.Stop()
 	for {
 		select {
@@ -135,6 +138,7 @@ func (s *shard) serve(ctx context.Context) error {
 			continue
 		case <-s.due:
 		case <-checkpoint.C:
+			checkpoint.Reset(every)
 			s.renewOld()
 		}
 		if err := s.checkpoint(ctx); errors.Is(err, eventlog.ErrFenced) {

@@ -25,7 +25,6 @@ type Worker struct {
 	cfg      Config
 	store    *store
 	tail     eventlog.Tail
-	pool     *pool
 	shards   []atomic.Pointer[shard]
 
 	mu     sync.Mutex
@@ -62,7 +61,7 @@ func Open(log eventlog.Log, registry *actor.Registry, cfg Config) (*Worker, erro
 		return nil, errors.Join(fmt.Errorf("opening the tail of actions: %w", err), store.close())
 	}
 	return &Worker{
-		log: log, registry: registry, cfg: cfg, store: store, tail: tail, pool: newPool(),
+		log: log, registry: registry, cfg: cfg, store: store, tail: tail,
 		shards: make([]atomic.Pointer[shard], log.Partitions()), owners: make(map[int32]*owner),
 	}, nil
 }
@@ -90,7 +89,6 @@ func (w *Worker) Run(ctx context.Context) error {
 // Close releases the local store. Run must have returned.
 func (w *Worker) Close() error {
 	w.tail.Close()
-	w.pool.close()
 	return w.store.close()
 }
 

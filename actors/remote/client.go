@@ -34,6 +34,7 @@ type Client struct {
 	seq    atomic.Uint64
 
 	started  chan struct{} // closed when every shard knows from where it delivers
+	up       atomic.Bool   // the same, for the hot path
 	caughtUp chan struct{} // closed when every shard has found its epoch
 	shards   []shard       // owned by the tail goroutine, but for position
 	numbers  []numbering
@@ -180,12 +181,14 @@ func (c *Client) giveUp(ctx context.Context, id string) {
 // send appends a request's action. attach ties the request to its caller's context, and returns
 // what unties it.
 func (c *Client) send(ctx context.Context, req Request, done func(*Delivery, bool, error), attach func(id string) func() bool) (string, error) {
-	select {
-	case <-c.started:
-	case <-ctx.Done():
-		return "", fmt.Errorf("%w: waiting for the brokers: %w", ErrNotAppended, context.Cause(ctx))
-	case <-c.ctx.Done():
-		return "", fmt.Errorf("%w: %w", ErrNotAppended, eventlog.ErrClosed)
+	if !c.up.Load() {
+		select {
+		case <-c.started:
+		case <-ctx.Done():
+			return "", fmt.Errorf("%w: waiting for the brokers: %w", ErrNotAppended, context.Cause(ctx))
+		case <-c.ctx.Done():
+			return "", fmt.Errorf("%w: %w", ErrNotAppended, eventlog.ErrClosed)
+		}
 	}
 	if ctx.Err() != nil {
 		return "", fmt.Errorf("%w: %w", ErrNotAppended, context.Cause(ctx))
@@ -242,7 +245,8 @@ func (c *Client) append(hash schemas.Hash, a *actorlogv1.Action, done func(int64
 		return err
 	}
 	n.last++
-	c.log.Append(c.ctx, eventlog.Actions, eventlog.Record{
+	// Not the client's context, which all appends would have to watch: Close answers what waits.
+	c.log.Append(context.Background(), eventlog.Actions, eventlog.Record{
 		Partition: p, Key: hash[:], Value: value,
 		Headers: []eventlog.Header{{Key: schemas.HeaderType, Value: typeAction}},
 	}, done)

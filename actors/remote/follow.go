@@ -21,6 +21,7 @@ func (c *Client) follow() {
 			return
 		}
 	}
+	c.up.Store(true)
 	close(c.started)
 	c.noteReady()
 	for {
