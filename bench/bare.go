@@ -24,8 +24,11 @@ func serveBare(handler http.Handler) (addr string, stop func(), err error) {
 		return "", nil, fmt.Errorf("opening a port: %w", err)
 	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }() // ends with Close
+	served := make(chan struct{})
+	go func() { // ends with Close
+		defer close(served)
+		_ = server.Serve(l)
+	}()
 	return l.Addr().String(), func() {
 		_ = server.Close() // its connections are nobody's any more
 		<-served

@@ -96,8 +96,11 @@ func (w *world) serve() error {
 		return fmt.Errorf("opening a port for the gateway: %w", err)
 	}
 	server := &http.Server{Handler: gw.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }() // ends with Close
+	served := make(chan struct{})
+	go func() { // ends with Close
+		defer close(served)
+		_ = server.Serve(l)
+	}()
 	w.addr = l.Addr().String()
 	w.stops = append(w.stops, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

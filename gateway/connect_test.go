@@ -486,7 +486,7 @@ func TestConnectRoomWithManySessions(t *testing.T) {
 			_ = conn.WriteMessage(kind, message)
 			last := 0
 			told := false
-			for heard := 0; heard < rounds; heard++ {
+			for range rounds {
 				_, data, err := conn.ReadMessage()
 				if err != nil {
 					t.Error(encoding, last, err)

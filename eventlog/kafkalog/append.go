@@ -139,7 +139,7 @@ func (l *Log) translateProduce(p *pending, err error) error {
 	case errors.Is(err, kerr.MessageTooLarge):
 		return fmt.Errorf("%w: %d bytes with framing: the broker refuses them for topic %s: raise its max.message.bytes", eventlog.ErrTooLarge, p.bytes, l.topics[p.q.t].name)
 	case errors.Is(err, kgo.ErrRecordTimeout):
-		return fmt.Errorf("%w (%s): %v", errAppendTimeout, l.cfg.AppendTimeout, err)
+		return fmt.Errorf("%w (%s): %w", errAppendTimeout, l.cfg.AppendTimeout, err)
 	}
 	return l.translate(err)
 }

@@ -90,7 +90,7 @@ func (w *snapshotWriter) Write(ctx context.Context, records []eventlog.Record) (
 		w.cl.Close()
 	}
 	if w.fenced != nil {
-		err = fmt.Errorf("%w (%v)", eventlog.ErrFenced, w.fenced)
+		err = fmt.Errorf("%w (%w)", eventlog.ErrFenced, w.fenced)
 	}
 	return 0, fmt.Errorf("writing %d records to snapshots[%d]: %w", len(records), w.partition, w.l.translate(err))
 }

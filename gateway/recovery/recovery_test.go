@@ -102,7 +102,6 @@ func TestMergerExactlyOnce(t *testing.T) {
 				}
 			}
 		}
-		lastID := recovery.After(at(-1)).String()
 		cursor := recovery.After(at(-1))
 		for round := range 11 {
 			write()
@@ -138,7 +137,7 @@ func TestMergerExactlyOnce(t *testing.T) {
 				}
 			}
 			if cursor.Position.Offset >= 0 { // what the subscriber keeps is the text
-				lastID = cursor.String()
+				lastID := cursor.String()
 				var err error
 				cursor, err = recovery.Parse(lastID, 3)
 				require.NoError(t, err)
