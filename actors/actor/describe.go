@@ -3,6 +3,7 @@ package actor
 import (
 	"encoding/json"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/actorlog/actorlog/schemas"
 )
@@ -33,6 +34,16 @@ func New[S any](name string) KindOf[S] {
 	return KindOf[S]{name: name}
 }
 
+// checkName panics when a name cannot stand in a record.
+func checkName(what, name, kind string) {
+	if name == "" {
+		panic(fmt.Sprintf("actor: %s of kind %q has no name", what, kind))
+	}
+	if !utf8.ValidString(name) {
+		panic(fmt.Sprintf("actor: the name of %s of kind %q is not valid UTF-8: %q", what, kind, name))
+	}
+}
+
 // Name is the wire name.
 func (k KindOf[S]) Name() string { return k.name }
 
@@ -46,9 +57,7 @@ type ActionOf[S, In, Out any] struct {
 // Action names an action of a kind: actor.Action[In, Out](Kind, "increment"). In is one
 // value, [None], or a struct that embeds [Positional]. It panics when the name is empty.
 func Action[In, Out, S any](k KindOf[S], name string) ActionOf[S, In, Out] {
-	if name == "" {
-		panic(fmt.Sprintf("actor: an action of kind %q has no name", k.name))
-	}
+	checkName("an action", name, k.name)
 	return ActionOf[S, In, Out]{kind: k.name, name: name, args: mustShape[In]("action", name, k.name)}
 }
 
@@ -64,9 +73,7 @@ type EventOf[T any] struct {
 // Event names an event of a kind: actor.Event[int64](Kind, "count"). T is one value, [None],
 // or a struct that embeds [Positional], whose fields clients get as separate arguments.
 func Event[T, S any](k KindOf[S], name string) EventOf[T] {
-	if name == "" {
-		panic(fmt.Sprintf("actor: an event of kind %q has no name", k.name))
-	}
+	checkName("an event", name, k.name)
 	return EventOf[T]{kind: k.name, name: name, args: mustShape[T]("event", name, k.name)}
 }
 

@@ -79,6 +79,19 @@ func (s *shard) offer(hash schemas.Hash, it item) {
 			continue
 		}
 		c.used = time.Now()
+		if it.ref < s.again {
+			// What is answered takes no room in the mailbox from what was let in after it.
+			if err := s.load(c); err != nil {
+				s.die(err)
+				c.mu.Unlock()
+				return
+			}
+			if c.head.Answered(it.ref) {
+				s.skip(it.ref)
+				c.mu.Unlock()
+				return
+			}
+		}
 		if c.load() > s.w.cfg.MailboxSize {
 			s.refuse(c, it)
 			c.mu.Unlock()

@@ -83,7 +83,7 @@ func (s *shard) writeCheckpoint(ctx context.Context, mark *actorlogv1.Checkpoint
 	for i := range changed {
 		a := &changed[i]
 		record := eventlog.Record{Partition: s.partition, Key: a.Hash[:], Headers: []eventlog.Header{typeSnapshot}}
-		if a.Generation == 0 && a.LastRef < mark.ActionsOffset {
+		if a.Generation == 0 && a.LastAnswered() < mark.ActionsOffset {
 			// Never lived, and none of its actions will be read again: a tombstone.
 			if err := batch.drop(s.partition, a.Hash); err != nil {
 				return 0, err
@@ -118,7 +118,7 @@ func (s *shard) writeCheckpoint(ctx context.Context, mark *actorlogv1.Checkpoint
 	// checkpoint forgets them.
 	s.ackMu.Lock()
 	for i := range changed {
-		if changed[i].Generation == 0 && changed[i].LastRef >= mark.ActionsOffset {
+		if changed[i].Generation == 0 && changed[i].LastAnswered() >= mark.ActionsOffset {
 			s.dirty[changed[i].Hash] = struct{}{}
 		}
 	}

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,16 +20,23 @@ var (
 )
 
 // append sends an outcome on its way. The actor has taken it in already; before is the actor
-// without it, for the case that it does not fit into a record. c.mu is held.
+// without it, for the case that it does not fit into a record; nil for a refusal, which fits without
+// the arguments. c.mu is held.
 //
 // The place where the record will stand is foretold, not waited for: this shard is the only
 // writer, and its appends are written in the order in which they are called. Were it not
 // the only writer, acknowledge would find out and the shard would be thrown away.
 func (s *shard) append(c *cell, it item, o *actorlogv1.Outcome, before *machine.Actor) {
 	value, err := s.encode(o)
-	if size, limit := s.tooLarge(c, value); err == nil && size > 0 && before != nil {
+	size, limit := s.tooLarge(c, value)
+	switch {
+	case err != nil || size == 0:
+	case before != nil:
 		c.head, c.live = *before, nil
 		o = c.head.TooLarge(it.ref, it.action, size, limit)
+		value, err = s.encode(o)
+	case int64(len(value)) > s.w.recordLimit.Load():
+		machine.OmitArguments(o)
 		value, err = s.encode(o)
 	}
 	if err != nil {
@@ -61,7 +69,7 @@ func (s *shard) append(c *cell, it item, o *actorlogv1.Outcome, before *machine.
 // tooLarge returns the size of what does not fit, and what would: the outcome, or the state that
 // grew by outcomes that fit, and whose snapshot would not. Size is 0 when all fits.
 func (s *shard) tooLarge(c *cell, outcome []byte) (size, limit int) {
-	limit = s.w.cfg.MaxRecordBytes
+	limit = int(s.w.recordLimit.Load())
 	if len(outcome) > limit {
 		return len(outcome), limit
 	}
@@ -139,6 +147,11 @@ func (m *sent) acknowledge(offset int64, err error) {
 	s.ackMu.Lock()
 	defer s.ackMu.Unlock()
 	defer s.acked.Broadcast()
+	if errors.Is(err, eventlog.ErrTooLarge) {
+		// The topic takes less than this worker was told. What fits is now known better; in the next
+		// term the action gets an outcome that says so.
+		s.w.recordLimit.Store(min(s.w.recordLimit.Load(), int64(m.size-1)))
+	}
 	if err != nil {
 		s.die(fmt.Errorf("appending to events: %w", err))
 		return

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 )
 
 // Config of a Worker. The zero value works, with the local store in memory.
@@ -42,7 +43,8 @@ type Config struct {
 	// CheckpointBytes is how many bytes of events bring the next checkpoint forward.
 	// Default 64 MiB.
 	CheckpointBytes int64
-	// MaxRecordBytes is the largest outcome. It must not exceed what the brokers accept.
+	// MaxRecordBytes is the largest outcome. If a topic takes less, that becomes the
+	// limit with the first outcome that it refuses.
 	// Default 8,000,000.
 	MaxRecordBytes int
 	// Events is told what happens. Default: nobody.
@@ -87,6 +89,9 @@ func (c Config) Validate() error {
 	positive("CheckpointEvery", int64(c.CheckpointEvery))
 	positive("CheckpointBytes", c.CheckpointBytes)
 	positive("MaxRecordBytes", int64(c.MaxRecordBytes))
+	if !utf8.ValidString(c.Version) || !utf8.ValidString(c.ID) {
+		errs = append(errs, errors.New("ID or Version is not valid UTF-8"))
+	}
 	if c.StableID && c.ID == "" {
 		errs = append(errs, errors.New("StableID needs an ID"))
 	}

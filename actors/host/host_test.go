@@ -176,6 +176,23 @@ func TestLargeState(t *testing.T) {
 	})
 }
 
+func TestTopicTakesLess(t *testing.T) {
+	t.Parallel()
+	// The topic takes smaller records than the worker was told. The action that hits the limit is
+	// refused, and its actor and shard go on.
+	world(t, host.Config{}, func(t *testing.T, w *actortest.World) {
+		w.Cluster.SetMaxRecordBytes(100_000)
+		h := get(w, "a")
+		_, err := add.Call(t.Context(), h, 1)
+		require.NoError(t, err)
+		_, err = grow.Call(t.Context(), h, 200_000)
+		require.ErrorIs(t, err, actor.ErrTooLarge)
+		n, err := add.Call(t.Context(), h, 1)
+		require.NoError(t, err)
+		require.Equal(t, 2, n)
+	})
+}
+
 func TestOverload(t *testing.T) {
 	t.Parallel()
 	// One action hangs, ten wait, and what comes on top is refused at once; another actor of the

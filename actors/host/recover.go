@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/actorlog/actorlog/actors/machine"
@@ -41,11 +40,11 @@ func (s *shard) recover(ctx context.Context, opened *ShardOpened) error {
 		return err
 	}
 
-	actionsStart, _, err := s.w.log.Bounds(ctx, eventlog.Actions, s.partition)
+	actionsStart, actionsEnd, err := s.w.log.Bounds(ctx, eventlog.Actions, s.partition)
 	if err != nil {
 		return err
 	}
-	s.nextRead = max(mark.GetActionsOffset(), actionsStart)
+	s.nextRead, s.again = max(mark.GetActionsOffset(), actionsStart), actionsEnd
 	s.window = machine.NewWindow(s.nextRead, mark.GetSenders())
 	for hash, c := range s.cells {
 		c.durable = c.head
@@ -92,9 +91,14 @@ func (s *shard) recoverSnapshots(ctx context.Context, opened *ShardOpened) (*act
 		}
 		opened.Snapshots++
 		if r.Value == nil {
+			delete(unreadable, hash)
 			return batch.drop(s.partition, hash)
 		}
-		if _, err := schemas.DecodeAs[*actorlogv1.Snapshot](t, r.Value); err != nil {
+		snapshot, err := schemas.DecodeAs[*actorlogv1.Snapshot](t, r.Value)
+		if err == nil {
+			_, err = machine.Restore(hash, snapshot)
+		}
+		if err != nil {
 			s.w.cfg.Events.BadRecord(eventlog.Snapshots.String(), r.Partition, r.Offset, err)
 			unreadable[hash] = true
 			return batch.drop(s.partition, hash)
@@ -105,7 +109,9 @@ func (s *shard) recoverSnapshots(ctx context.Context, opened *ShardOpened) (*act
 	if err != nil {
 		return nil, nil, err
 	}
-	if mark != nil {
+	// As long as a snapshot that could not be read is not replaced, by the next checkpoint, the place stays
+	// where it was: a term that ends before meets that snapshot again, and rebuilds the actor again.
+	if mark != nil && len(unreadable) == 0 {
 		if err := batch.setPlace(s.partition, place{checkpoint: mark, snapshotsNext: end}); err != nil {
 			return nil, nil, err
 		}
@@ -133,8 +139,9 @@ func (s *shard) fold(ctx context.Context, from, to, epoch int64, wanted func(sch
 		switch t := schemas.Type(r.Header(schemas.HeaderType)); t {
 		case schemas.TypeClaim:
 			claim, err := schemas.DecodeAs[*actorlogv1.Claim](t, r.Value)
-			if err != nil {
-				return fmt.Errorf("the claim at %d of events: %w", r.Offset, err)
+			if err != nil { // no owner wrote this: void, for every reader
+				s.w.cfg.Events.BadRecord(eventlog.Events.String(), r.Partition, r.Offset, err)
+				return nil
 			}
 			fence.Claim(r.Offset, claim)
 		case schemas.TypeOutcome:
@@ -156,6 +163,8 @@ func (s *shard) fold(ctx context.Context, from, to, epoch int64, wanted func(sch
 			if _, err := c.head.Apply(r.Offset, o); err != nil {
 				s.w.cfg.Events.ActorBroken(c.head.ID().String(), err)
 			}
+		case "": // every version of a worker writes a type
+			s.w.cfg.Events.BadRecord(eventlog.Events.String(), r.Partition, r.Offset, schemas.ErrUnknownType)
 		default:
 			// A type of a newer version: this build cannot know what it does to the actor.
 			return fmt.Errorf("the record at %d of events: %w %q: run a newer version", r.Offset, schemas.ErrUnknownType, t)
@@ -176,20 +185,27 @@ func (s *shard) breakActor(hash schemas.Hash, r *eventlog.Record, cause error) e
 	return nil
 }
 
+// replacedSince says whether there is a newer claim at or after an offset of events.
+func (s *shard) replacedSince(ctx context.Context, from int64) error {
+	start, end, err := s.w.log.Bounds(ctx, eventlog.Events, s.partition)
+	if err != nil {
+		return fmt.Errorf("asking whether shard %d has a new owner: %w", s.partition, err)
+	}
+	return s.replaced(ctx, errGap{expected: max(start, from), got: end})
+}
+
 // replaced reads the records that are not this shard's and says whether one of them is a newer
 // claim.
 func (s *shard) replaced(ctx context.Context, gap errGap) error {
-	var err error
-	scan := eventlog.Scan(ctx, s.w.log, eventlog.Events, s.partition, gap.expected, gap.got, func(r *eventlog.Record) error {
+	return eventlog.Scan(ctx, s.w.log, eventlog.Events, s.partition, gap.expected, gap.got, func(r *eventlog.Record) error {
 		t := schemas.Type(r.Header(schemas.HeaderType))
 		if t != schemas.TypeClaim {
 			return nil
 		}
 		claim, decodeErr := schemas.DecodeAs[*actorlogv1.Claim](t, r.Value)
 		if decodeErr == nil && claim.RenewsEpoch == nil {
-			err = fmt.Errorf("%w: %s, at offset %d", errReplaced, claim.Worker, r.Offset)
+			return fmt.Errorf("%w: %s, at offset %d", errReplaced, claim.Worker, r.Offset)
 		}
 		return nil
 	})
-	return errors.Join(err, scan)
 }

@@ -21,6 +21,8 @@ type shard struct {
 	partition int32
 	epoch     int64
 	snapshots eventlog.SnapshotWriter
+	// again: actions before it may have been answered in an earlier term.
+	again int64
 
 	// draining: no further action is started. dead: nothing more is appended.
 	draining, dead atomic.Bool
@@ -41,6 +43,9 @@ type shard struct {
 	readMu   sync.Mutex
 	nextRead int64
 	paused   bool
+	// sought is the action that was looked for again, and soughtIn the poll in which it was missed.
+	sought   int64
+	soughtIn uint64
 
 	appendMu  sync.Mutex
 	next      int64 // where the next record will stand
@@ -64,7 +69,7 @@ func newShard(w *Worker, p int32) *shard {
 	s := &shard{
 		w: w, partition: p,
 		failure: make(chan error, 1), due: make(chan struct{}, 1),
-		cells: make(map[schemas.Hash]*cell), dirty: make(map[schemas.Hash]struct{}),
+		cells: make(map[schemas.Hash]*cell), dirty: make(map[schemas.Hash]struct{}), sought: -1,
 	}
 	s.acked.L = &s.ackMu
 	return s
@@ -197,6 +202,10 @@ func (s *shard) stop() {
 	s.ackMu.Lock()
 	s.acked.Broadcast()
 	s.ackMu.Unlock()
+	// Whoever holds readMu now may move the worker's reader, which the next term is about to use.
+	s.readMu.Lock()
+	s.w.tail.Remove(s.partition)
+	s.readMu.Unlock()
 	s.cellsMu.Lock()
 	defer s.cellsMu.Unlock()
 	for _, c := range s.cells {
@@ -217,6 +226,13 @@ func (s *shard) die(err error) {
 	case s.failure <- err:
 	default:
 	}
+}
+
+// acknowledged is the offset up to which all records of this term are acknowledged.
+func (s *shard) acknowledged() int64 {
+	s.ackMu.Lock()
+	defer s.ackMu.Unlock()
+	return s.ackNext
 }
 
 // accept takes actions of this partition as the worker's reader gets them, in order.
@@ -240,7 +256,7 @@ func (s *shard) accept(records []eventlog.Record) {
 			s.offer(hash, item{ref: r.Offset, action: action})
 		}
 	}
-	if s.queued.Load() > int64(s.w.cfg.MaxQueued) && !s.paused {
+	if s.queued.Load() > int64(s.w.cfg.MaxQueued) && !s.paused && !s.draining.Load() {
 		s.paused = true
 		s.w.tail.Remove(s.partition)
 	}
@@ -259,8 +275,14 @@ func (s *shard) admit(offset int64, action *actorlogv1.Action) bool {
 }
 
 // jump decides about a record beyond the next one. Records that are missing may have
-// expired, or may still be on their way to a reader that was moved: reading again tells.
+// expired, or may still be on their way to a reader that was moved: reading again tells. If they are missing
+// from a later poll as well, there are none: a transaction of somebody else's leaves such holes.
 func (s *shard) jump(r *eventlog.Record) bool {
+	polls := s.w.polls.Load()
+	if s.sought == s.nextRead && s.soughtIn < polls {
+		s.nextRead = r.Offset
+		return true
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	start, _, err := s.w.log.Bounds(ctx, eventlog.Actions, s.partition)
@@ -272,7 +294,10 @@ func (s *shard) jump(r *eventlog.Record) bool {
 	if s.nextRead == r.Offset {
 		return true
 	}
-	s.w.tail.Add(s.partition, s.nextRead)
+	if !s.draining.Load() {
+		s.sought, s.soughtIn = s.nextRead, polls
+		s.w.tail.Add(s.partition, s.nextRead)
+	}
 	return false
 }
 
@@ -328,22 +353,16 @@ func (s *shard) sleep(c *cell, now time.Time) error {
 		return nil
 	}
 	s.ackMu.Lock()
-	inflight, durable, low := c.inflight, c.durable, s.window.Low()
+	inflight, durable := c.inflight, c.durable
 	s.ackMu.Unlock()
 	switch {
 	case inflight > 0:
 		return nil
 	case !c.loaded:
-	case durable.Generation == 0:
-		// It never lived. What it must be remembered for is only which actions were answered
-		// that may be read again.
-		if durable.LastRef >= low {
-			return nil
-		}
-		if err := s.w.store.drop(s.partition, c.hash); err != nil {
-			return err
-		}
+	case durable.LastOffset < 0: // nothing ever happened to it
 	default:
+		// One that never lived as well: the next checkpoint forgets it. Before that, a recovery
+		// would read again the actions that it answered, however far the window is by now.
 		value, err := schemas.Encode(durable.Snapshot())
 		if err != nil {
 			return err

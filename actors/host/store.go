@@ -152,10 +152,6 @@ func (s *store) put(p int32, hash schemas.Hash, snapshot []byte) error {
 	return s.db.Set(actorKey(p, hash), snapshot, pebble.NoSync)
 }
 
-func (s *store) drop(p int32, hash schemas.Hash) error {
-	return s.db.Delete(actorKey(p, hash), pebble.NoSync)
-}
-
 // quiet drops Pebble's chatter; its errors come back from the calls.
 type quiet struct{}
 

@@ -26,6 +26,10 @@ type Worker struct {
 	store    *store
 	tail     eventlog.Tail
 	shards   []atomic.Pointer[shard]
+	// polls counts the polls of tail.
+	polls atomic.Uint64
+	// recordLimit is the largest outcome: Config.MaxRecordBytes, or less if the topic takes less.
+	recordLimit atomic.Int64
 
 	mu     sync.Mutex
 	owners map[int32]*owner
@@ -60,10 +64,12 @@ func Open(log eventlog.Log, registry *actor.Registry, cfg Config) (*Worker, erro
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the tail of actions: %w", err), store.close())
 	}
-	return &Worker{
+	w := &Worker{
 		log: log, registry: registry, cfg: cfg, store: store, tail: tail,
 		shards: make([]atomic.Pointer[shard], log.Partitions()), owners: make(map[int32]*owner),
-	}, nil
+	}
+	w.recordLimit.Store(int64(cfg.MaxRecordBytes))
+	return w, nil
 }
 
 // Run serves until ctx ends; then it finishes running actions, writes checkpoints, gives its
@@ -97,6 +103,7 @@ func (w *Worker) kindKnown(kind string) bool { return w.registry.Kind(kind) != n
 // poll reads actions of all shards and hands them out.
 func (w *Worker) poll(ctx context.Context) {
 	for {
+		w.polls.Add(1)
 		records, err := w.tail.Poll(ctx)
 		var broken *eventlog.PartitionError
 		switch {
@@ -175,12 +182,27 @@ func (w *Worker) giveUp(partitions []int32, cause error) {
 func (w *Worker) own(ctx context.Context, p int32) {
 	const firstBackoff, maxBackoff = 50 * time.Millisecond, 5 * time.Second
 	backoff := firstBackoff
+	// ended is where this worker's last term ended in events, -1 when it need not be asked who came next.
+	ended := int64(-1)
 	for ctx.Err() == nil {
 		s := newShard(w, p)
-		err := s.open(ctx)
+		var err error
+		if ended >= 0 {
+			// A term that failed may have been a zombie's. To claim then would take the shard from its new
+			// owner, until the group tells this worker that it was taken for dead.
+			err = s.replacedSince(ctx, ended)
+		}
+		if err == nil || errors.Is(err, errReplaced) {
+			ended = -1
+		}
 		if err == nil {
-			backoff = firstBackoff
-			err = w.hold(ctx, s)
+			err = s.open(ctx)
+			if err == nil {
+				backoff = firstBackoff
+				if err = w.hold(ctx, s); !errors.Is(err, errReplaced) {
+					ended = s.acknowledged()
+				}
+			}
 		}
 		switch {
 		case ctx.Err() != nil:

@@ -77,6 +77,14 @@ func (a *Actor) Answered(ref int64) bool {
 	return false
 }
 
+// LastAnswered is the highest ref that is answered, in turn or out of turn; -1 when there is none.
+func (a *Actor) LastAnswered() int64 {
+	if n := len(a.Refused); n > 0 {
+		return max(a.LastRef, a.Refused[n-1].Last)
+	}
+	return a.LastRef
+}
+
 // ErrCorrupt says that a valid outcome cannot be applied to the actor: the log, or the
 // snapshot it is applied to, is damaged. The actor cannot be used; others can.
 var ErrCorrupt = errors.New("history cannot be applied")

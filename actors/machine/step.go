@@ -348,15 +348,19 @@ func (a *Actor) TooLarge(ref int64, action *actorlogv1.Action, size, limit int) 
 	o.Error = wireError(actor.ErrTooLarge.Messagef(
 		"What the action produced takes %d bytes, more than the %d that fit into a record: it had no effect.", size, limit))
 	if proto.Size(o) > limit {
-		// What is left cannot tell a repeat from another request, so the key is not remembered: a
-		// repeat runs again, to the same end.
-		o.Action.IdempotencyKey, o.Action.Creation = "", nil
-		if invoke := action.GetInvoke(); invoke != nil {
-			o.Action.Body = &actorlogv1.Action_Invoke{Invoke: &actorlogv1.Invoke{Name: invoke.Name}}
-		}
+		OmitArguments(o)
 	}
 	a.advance(o, a.State)
 	return o
+}
+
+// OmitArguments leaves the action's arguments out of an outcome that had no effect. What is left cannot
+// tell a repeat from another request, so the key is not remembered: a repeat runs again, to the same end.
+func OmitArguments(o *actorlogv1.Outcome) {
+	o.Action.IdempotencyKey, o.Action.Creation = "", nil
+	if invoke := o.Action.GetInvoke(); invoke != nil {
+		o.Action.Body = &actorlogv1.Action_Invoke{Invoke: &actorlogv1.Invoke{Name: invoke.Name}}
+	}
 }
 
 func (a *Actor) duplicate() error {

@@ -261,11 +261,9 @@ func (c *Client) scanSince(ctx context.Context, hash schemas.Hash, p int32, begi
 	err := eventlog.Scan(ctx, c.log, eventlog.Events, p, begin, to, func(r *eventlog.Record) error {
 		t := schemas.Type(r.Header(schemas.HeaderType))
 		if t == schemas.TypeClaim {
-			claim, err := schemas.DecodeAs[*actorlogv1.Claim](t, r.Value)
-			if err != nil {
-				return err
+			if claim, err := schemas.DecodeAs[*actorlogv1.Claim](t, r.Value); err == nil {
+				fence.Claim(r.Offset, claim)
 			}
-			fence.Claim(r.Offset, claim)
 			return nil
 		}
 		if r.Offset <= after {
