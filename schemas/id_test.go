@@ -1,9 +1,7 @@
 package schemas_test
 
 import (
-	"flag"
 	"math"
-	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -11,22 +9,6 @@ import (
 
 	"github.com/actorlog/actorlog/schemas"
 )
-
-var seedFlag = flag.Uint64("seed", 0, "seed of the random tests; 0 takes a new one")
-
-// newSeed returns the seed of one random test, and says how to use it again if the test fails.
-func newSeed(t *testing.T) uint64 {
-	seed := *seedFlag
-	if seed == 0 {
-		seed = rand.Uint64()
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("to run it again: go test ./schemas -run '^%s$' -args -seed=%d", t.Name(), seed)
-		}
-	})
-	return seed
-}
 
 // An actor's hash is its address for ever: a build that computed another one would lose every
 // actor. The values come from a few lines of Python, not from this code.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/actorlog/actorlog/internal/seed"
 	"github.com/actorlog/actorlog/schemas"
 )
 
@@ -78,7 +79,7 @@ func TestKey(t *testing.T) {
 // Two keys have the same text exactly if they are the same, whatever is in them.
 func TestKey_TextIsInjective(t *testing.T) {
 	t.Parallel()
-	seed := newSeed(t)
+	seed := seed.New(t)
 	r := rand.New(rand.NewPCG(seed, 0))
 	byText := make(map[string]schemas.Key)
 	byHash := make(map[schemas.Hash]schemas.Key)

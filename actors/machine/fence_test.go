@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/actorlog/actorlog/actors/machine"
+	"github.com/actorlog/actorlog/internal/seed"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
 
@@ -85,7 +86,7 @@ func TestFence(t *testing.T) {
 // The last needs that owners renew their claim within RenewEvery offsets, whoever wrote them.
 func TestFence_AllReadersAgree(t *testing.T) {
 	t.Parallel()
-	seed := newSeed(t)
+	seed := seed.New(t)
 	r := rand.New(rand.NewPCG(seed, 0))
 	for range 20 {
 		checkFence(t, r)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/actorlog/actorlog/actors/actor"
 	"github.com/actorlog/actorlog/actors/machine"
+	"github.com/actorlog/actorlog/internal/seed"
 	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
@@ -24,7 +25,7 @@ import (
 //   - prev leads from the last outcome to the first.
 func TestFold_OwnerAndLogAgree(t *testing.T) {
 	t.Parallel()
-	seed := newSeed(t)
+	seed := seed.New(t)
 	r := rand.New(rand.NewPCG(seed, 0))
 	for range 150 {
 		l := &life{t: t, stateMaker: stateMaker{r}, head: machine.NewActor(orgHash), folded: machine.NewActor(orgHash), refuseSince: -1, answers: make(map[int64]int)}

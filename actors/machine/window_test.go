@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/actorlog/actorlog/actors/machine"
+	"github.com/actorlog/actorlog/internal/seed"
 	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
@@ -127,7 +128,7 @@ func senders(w *machine.Window) (s []string) {
 //   - from Low on, the actions that are not answered are all there.
 func TestWindow_AgainstADumbModel(t *testing.T) {
 	t.Parallel()
-	seed := newSeed(t)
+	seed := seed.New(t)
 	r := rand.New(rand.NewPCG(seed, 0))
 	for range 400 {
 		checkWindow(t, r)

@@ -39,6 +39,7 @@ type Package struct {
 // Table is every package of the module, from the bottom up.
 var Table = []Package{
 	{"schemas/actorlog/v1", -1, Generated},
+	{"internal/seed", -1, Free},
 
 	{"internal/floors", 0, Free},
 	{"internal/jsonpatch", 0, Pure},
@@ -99,7 +100,9 @@ var Onlys = []Only{
 		"it is for the tests of adapters, and must not reach a program"},
 	{"actors/actortest", nil, false,
 		"it is for tests, and must not reach a program"},
-	{"testing", []string{"actors/actortest", "eventlog/logtest"}, false,
+	{"internal/seed", nil, false,
+		"it is for tests, and must not reach a program"},
+	{"testing", []string{"actors/actortest", "eventlog/logtest", "internal/seed"}, false,
 		"test code must not reach a program"},
 	{"cmd", []string{"cmd"}, true,
 		"programs are run, not imported"},

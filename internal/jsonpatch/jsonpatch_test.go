@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/actorlog/actorlog/internal/jsonpatch"
+	"github.com/actorlog/actorlog/internal/seed"
 )
 
 func TestDiff(t *testing.T) {
@@ -90,7 +91,7 @@ func TestApply(t *testing.T) {
 // TestLibrary checks that another implementation does the same with our patches.
 func TestLibrary(t *testing.T) {
 	t.Parallel()
-	r := rand.New(rand.NewPCG(newSeed(t), 0))
+	r := rand.New(rand.NewPCG(seed.New(t), 0))
 	docs := docMaker{r}
 	for range 5000 {
 		x := object{{"root", docs.value(3)}}

@@ -3,7 +3,6 @@ package jsonpatch_test
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -13,29 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/actorlog/actorlog/internal/jsonpatch"
+	"github.com/actorlog/actorlog/internal/seed"
 )
-
-var seedFlag = flag.Uint64("seed", 0, "seed of the random tests; 0 takes a new one")
-
-// newSeed returns the seed of one random test, and says how to use it again if the test fails.
-func newSeed(t *testing.T) uint64 {
-	seed := *seedFlag
-	if seed == 0 {
-		seed = rand.Uint64()
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("to run it again: go test ./internal/jsonpatch -run '^%s$' -args -seed=%d", t.Name(), seed)
-		}
-	})
-	return seed
-}
 
 // Patch(before, Diff(before, after)) is after, for all documents: any types at the root, numbers
 // of any size, keys that need escaping in pointers, empty keys, nulls.
 func TestDiff_PatchUndoesIt(t *testing.T) {
 	t.Parallel()
-	seed := newSeed(t)
+	seed := seed.New(t)
 	r := rand.New(rand.NewPCG(seed, 0))
 	for range 20_000 {
 		docs := docMaker{r}
