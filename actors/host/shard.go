@@ -39,7 +39,7 @@ type shard struct {
 	cellsMu sync.Mutex
 	cells   map[schemas.Hash]*cell
 
-	// Guarded by the worker's reader: see accept.
+	// readMu guards what is read next. The worker's reader holds it while it accepts.
 	readMu   sync.Mutex
 	nextRead int64
 	paused   bool

@@ -97,7 +97,9 @@ func (c *Config) setDefaults() {
 	}
 }
 
-func open(log eventlog.Log, cfg Config) (*Client, error) {
+// Open starts a client on the log. It returns at once; until the tail has found the
+// epochs of all shards, requests wait. Close ends it.
+func Open(log eventlog.Log, cfg Config) (*Client, error) {
 	cfg.setDefaults()
 	// A name that was used before must not meet its past: its old numbers are in the log, and
 	// outcomes of its old requests may still come. Microseconds are ahead of both.
@@ -128,7 +130,8 @@ func open(log eventlog.Log, cfg Config) (*Client, error) {
 	return c, nil
 }
 
-func (c *Client) close() {
+// Close ends the client: requests under way are answered ErrUnknownOutcome.
+func (c *Client) Close() {
 	c.mu.Lock()
 	c.closed = true
 	waiting := c.pending
@@ -142,15 +145,20 @@ func (c *Client) close() {
 	c.wg.Wait()
 }
 
-func (c *Client) ask(ctx context.Context, req Request, done func(*Delivery, bool, error)) error {
+// Ask appends the request's action and returns. done is called exactly once, unless Ask
+// returns an error: with the outcome, or with an error (ErrUnknownOutcome, ErrNotAppended
+// or ctx's cause joined to one of them). It is called from a goroutine of the client's
+// and must not block. An outcome that carries an Error is an outcome, not an error. For a
+// repeat of an idempotency key, Delivery is the first outcome, and replayed is true.
+func (c *Client) Ask(ctx context.Context, req Request, done func(d *Delivery, replayed bool, err error)) error {
 	_, err := c.send(ctx, req, done, func(id string) func() bool {
 		return context.AfterFunc(ctx, func() { c.giveUp(ctx, id) })
 	})
 	return err
 }
 
-// do is ask for a goroutine that waits anyway, and so can watch its context itself.
-func (c *Client) do(ctx context.Context, req Request) (*Delivery, bool, error) {
+// Do is Ask that waits.
+func (c *Client) Do(ctx context.Context, req Request) (*Delivery, bool, error) {
 	type answer struct {
 		d        *Delivery
 		replayed bool
@@ -270,7 +278,10 @@ func (c *Client) finish(id string, d *Delivery, replayed bool, err error) {
 	}
 }
 
-func (c *Client) watch(hash schemas.Hash, w *Watch) schemas.Position {
+// Watch registers w for the actor and returns the position after which it sees
+// everything: the last outcome position that the tail has passed in the actor's shard.
+// Unwatch ends it.
+func (c *Client) Watch(hash schemas.Hash, w *Watch) schemas.Position {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.watchLocked(hash, w)
@@ -289,7 +300,8 @@ func (c *Client) watchLocked(hash schemas.Hash, w *Watch) schemas.Position {
 	return schemas.Position{Partition: partition, Offset: c.shards[partition].position.Load()}
 }
 
-func (c *Client) unwatch(w *Watch) {
+// Unwatch ends a watch; unknown ones are ignored. One call of Outcome may be under way when it returns.
+func (c *Client) Unwatch(w *Watch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := c.watches[w.hash]
@@ -331,7 +343,9 @@ func (c *Client) sweep() {
 	}
 }
 
-func (c *Client) ready(ctx context.Context) error {
+// Ready returns nil when the brokers answer and the tail has caught up with every
+// shard, else what is missing.
+func (c *Client) Ready(ctx context.Context) error {
 	select {
 	case <-c.caughtUp:
 	default:

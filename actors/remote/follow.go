@@ -224,7 +224,10 @@ func (c *Client) skip(gone *eventlog.PartitionError) {
 	}
 }
 
-func (c *Client) since(ctx context.Context, hash schemas.Hash, from, to schemas.Position, fn func(*Delivery) bool) error {
+// Since reads the valid outcomes of one actor after position from up to and including
+// position to, in log order, straight from the log, and calls fn for each until fn returns
+// false. ErrGone when events after from are no longer kept. from.Offset may be -1: from the beginning.
+func (c *Client) Since(ctx context.Context, hash schemas.Hash, from, to schemas.Position, fn func(*Delivery) bool) error {
 	p := hash.Shard(c.log.Partitions())
 	if from.Partition != p || to.Partition != p {
 		return fmt.Errorf("position %s is not in the actor's shard %d", from, p)

@@ -9,13 +9,11 @@
 package remote
 
 import (
-	"context"
 	"errors"
 	"time"
 
 	"go.uber.org/zap"
 
-	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
@@ -82,48 +80,8 @@ type Watch struct {
 	hash schemas.Hash
 }
 
-// Ask appends the request's action and returns. done is called exactly once, unless Ask
-// returns an error: with the outcome, or with an error (ErrUnknownOutcome, ErrNotAppended
-// or ctx's cause joined to one of them). It is called from a goroutine of the client's
-// and must not block. An outcome that carries an Error is an outcome, not an error. For a
-// repeat of an idempotency key, Delivery is the first outcome, and replayed is true.
-func (c *Client) Ask(ctx context.Context, req Request, done func(d *Delivery, replayed bool, err error)) error {
-	return c.ask(ctx, req, done)
-}
-
-// Do is Ask that waits.
-func (c *Client) Do(ctx context.Context, req Request) (d *Delivery, replayed bool, err error) {
-	return c.do(ctx, req)
-}
-
-// Watch registers w for the actor and returns the position after which it sees
-// everything: the last outcome position that the tail has passed in the actor's shard.
-// Unwatch ends it.
-func (c *Client) Watch(hash schemas.Hash, w *Watch) schemas.Position { return c.watch(hash, w) }
-
-// Unwatch ends a watch; unknown ones are ignored. One call of Outcome may be under way when it returns.
-func (c *Client) Unwatch(w *Watch) { c.unwatch(w) }
-
-// Since reads the valid outcomes of one actor after position from up to and including
-// position to, in log order, straight from the log, and calls fn for each until fn returns
-// false. ErrGone when events after from are no longer kept. from.Offset may be -1: from the beginning.
-func (c *Client) Since(ctx context.Context, hash schemas.Hash, from, to schemas.Position, fn func(*Delivery) bool) error {
-	return c.since(ctx, hash, from, to, fn)
-}
-
 // Partitions is the number of shards.
 func (c *Client) Partitions() int32 { return c.log.Partitions() }
 
 // ID is the client's name in the log.
 func (c *Client) ID() string { return c.cfg.ID }
-
-// Ready returns nil when the brokers answer and the tail has caught up with every
-// shard, else what is missing.
-func (c *Client) Ready(ctx context.Context) error { return c.ready(ctx) }
-
-// Open starts a client on the log. It returns at once; until the tail has found the
-// epochs of all shards, requests wait. Close ends it.
-func Open(log eventlog.Log, cfg Config) (*Client, error) { return open(log, cfg) }
-
-// Close ends the client: requests under way are answered ErrUnknownOutcome.
-func (c *Client) Close() { c.close() }
