@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -39,7 +40,9 @@ var (
 	growBy   = actor.Action[int, int](kind, "growBy")
 	end      = actor.Action[actor.None, int](kind, "end")
 	dice     = actor.Action[actor.None, []string](kind, "dice")
+	addNaN   = actor.Action[int, int](kind, "addNaN")
 	added    = actor.Event[int](kind, "added")
+	measured = actor.Event[float64](kind, "measured")
 )
 
 func register(r *actor.Registry) {
@@ -56,6 +59,11 @@ func register(r *actor.Registry) {
 	actor.On(r, addPanic, func(s *probe, _ *actor.Ctx, by int) (int, error) {
 		s.N += by
 		panic("at the disco")
+	})
+	actor.On(r, addNaN, func(s *probe, c *actor.Ctx, by int) (int, error) {
+		s.N += by
+		c.Broadcast(measured.With(math.NaN()))
+		return s.N, nil
 	})
 	actor.On(r, hang, func(s *probe, c *actor.Ctx, by int) (int, error) {
 		s.N += by
@@ -115,6 +123,7 @@ func TestFailedActions(t *testing.T) {
 	}{
 		{"ErrInternal", func(ctx context.Context, h actor.Handle[probe]) error { _, err := addFail.Call(ctx, h, 5); return err }, actor.ErrInternal},
 		{"ErrInternalByPanic", func(ctx context.Context, h actor.Handle[probe]) error { _, err := addPanic.Call(ctx, h, 5); return err }, actor.ErrInternal},
+		{"ErrInternalByBroadcast", func(ctx context.Context, h actor.Handle[probe]) error { _, err := addNaN.Call(ctx, h, 5); return err }, actor.ErrInternal},
 		{"ErrTimedOut", func(ctx context.Context, h actor.Handle[probe]) error { _, err := hang.Call(ctx, h, 5); return err }, actor.ErrTimedOut},
 		{"ErrTooLarge", func(ctx context.Context, h actor.Handle[probe]) error {
 			_, err := grow.Call(ctx, h, 9_000_000)
@@ -398,6 +407,48 @@ func TestFaults(t *testing.T) {
 			})
 		})
 	}
+
+	t.Run("RepeatOfAnActionWhoseAppendFails", func(t *testing.T) {
+		t.Parallel()
+		// First the outcome of the first request is on its way, then the repeat comes, then the
+		// append fails. The repeat must not point to an outcome that never came to stand.
+		world(t, host.Config{}, func(t *testing.T, w *actortest.World) {
+			p := schemas.HashOf("default", "probe", schemas.Key{"a"}).Shard(actortest.Shards)
+			_, err := add.Call(t.Context(), get(w, "a"), 1)
+			require.NoError(t, err)
+			w.Cluster.FailNext(1, eventlog.Events, p, memlog.Fault{Delay: time.Second, Err: lost})
+			var wg sync.WaitGroup
+			for range 2 {
+				wg.Go(func() {
+					n, err := add.Call(t.Context(), get(w, "a").Idempotent("key"), 1)
+					require.NoError(t, err)
+					require.Equal(t, 2, n)
+				})
+				synctest.Wait()
+			}
+			wg.Wait()
+		})
+	})
+
+	t.Run("ForeignClaim", func(t *testing.T) {
+		t.Parallel()
+		// Somebody claims the shard and is never heard of again. What this worker appends after that is
+		// void: it must notice, and run the action again when it has claimed the shard itself.
+		world(t, host.Config{}, func(t *testing.T, w *actortest.World) {
+			p := schemas.HashOf("default", "probe", schemas.Key{"a"}).Shard(actortest.Shards)
+			_, err := add.Call(t.Context(), get(w, "a"), 1)
+			require.NoError(t, err)
+			claim, err := schemas.Encode(&actorlogv1.Claim{Worker: "nobody"})
+			require.NoError(t, err)
+			w.Cluster.Inject(eventlog.Events, p, eventlog.Record{
+				Partition: p, Key: []byte(schemas.ClaimKey), Value: claim,
+				Headers: []eventlog.Header{{Key: schemas.HeaderType, Value: []byte(schemas.TypeClaim)}},
+			})
+			n, err := add.Call(t.Context(), get(w, "a"), 1)
+			require.NoError(t, err)
+			require.Equal(t, 2, n)
+		})
+	})
 
 	t.Run("ForeignRecords", func(t *testing.T) {
 		t.Parallel()
