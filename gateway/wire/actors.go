@@ -158,14 +158,3 @@ func appendActorList(dst []byte, actors []Actor) []byte {
 	}
 	return append(dst, `],"pagination":{"cursor":null}}`...)
 }
-
-func duplicateKey(key schemas.Key, existingID string) *Error {
-	text := key.String()
-	meta := appendJSONString([]byte(`{"existing_actor_id":`), existingID)
-	meta = appendJSONString(append(meta, `,"key":`...), text)
-	return &Error{
-		Group: "actor", Code: "duplicate_key",
-		Message:  "Actor key '" + text + "' already in use for actor '" + existingID + "'",
-		Metadata: append(meta, '}'),
-	}
-}

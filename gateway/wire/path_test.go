@@ -193,9 +193,4 @@ func TestActors(t *testing.T) {
 	require.Equal(t, `{"actors":[`+text+`,`+text+`],"pagination":{"cursor":null}}`, string(AppendActorList(nil, []Actor{a, a})))
 	a.Error = json.RawMessage(`{`)
 	require.True(t, json.Valid(AppendActor(nil, &a)), "an error that is no JSON is left out")
-
-	e := DuplicateKey(schemas.Key{"a/b", "\""}, "id")
-	require.Equal(t, "actor.duplicate_key", e.Group+"."+e.Code)
-	require.Equal(t, `Actor key 'a\/b/"' already in use for actor 'id'`, e.Message)
-	require.JSONEq(t, `{"existing_actor_id":"id","key":"a\\/b/\""}`, string(e.Metadata))
 }

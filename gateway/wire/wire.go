@@ -315,9 +315,6 @@ func AppendActorEnsured(dst []byte, a *Actor, created bool) []byte {
 // AppendActorList appends the answer to GET /actors. An empty list means not found.
 func AppendActorList(dst []byte, actors []Actor) []byte { return appendActorList(dst, actors) }
 
-// DuplicateKey is the error of POST /actors when the key is taken.
-func DuplicateKey(key schemas.Key, existingID string) *Error { return duplicateKey(key, existingID) }
-
 // UserAgentVersion is the protocol version of the RivetKit client that sent the header
 // User-Agent, for [Format.Version]; 0 if it is somebody else. Sockets and browsers do not
 // send it: where there is a gateway URL, use [ClientVersion].
