@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
@@ -21,6 +22,7 @@ const (
 	TypeSnapshot   Type = "snapshot/1"
 	TypeCheckpoint Type = "checkpoint/1"
 	TypeLease      Type = "lease/1"
+	TypeStep       Type = "step/1"
 )
 
 // Header keys.
@@ -63,6 +65,8 @@ func TypeOf(m proto.Message) Type {
 		return TypeCheckpoint
 	case *actorlogv1.Lease:
 		return TypeLease
+	case *actorlogv1.Step:
+		return TypeStep
 	}
 	panic(fmt.Sprintf("schemas: %T is no record", m))
 }
@@ -75,6 +79,59 @@ func Encode(m proto.Message) ([]byte, error) {
 		return nil, fmt.Errorf("%w: encoding a record of type %s: %w", ErrMalformed, TypeOf(m), err)
 	}
 	return b, nil
+}
+
+// EncodeWithRoom is Encode into memory that has room for more bytes to be appended.
+func EncodeWithRoom(m proto.Message, more int) ([]byte, error) {
+	size := proto.Size(m)
+	b, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(make([]byte, 0, size+more), m)
+	if err != nil {
+		return nil, fmt.Errorf("%w: encoding a record of type %s: %w", ErrMalformed, TypeOf(m), err)
+	}
+	return b, nil
+}
+
+// AppendPlace adds its place to the value of an outcome or step: it is known only when the rest is encoded. It keeps and extends value.
+func AppendPlace(value []byte, place int64) []byte {
+	return protowire.AppendVarint(protowire.AppendTag(value, placeField, protowire.VarintType), uint64(place))
+}
+
+// Numbers of fields that Outcome and Step have in common.
+const (
+	epochField = 2
+	placeField = 30
+)
+
+// NoPlace is the place of a record that has none: it was written before there were places.
+const NoPlace int64 = -1
+
+// PlaceOf reads the epoch and the place of an outcome or step without decoding it. A value that is malformed has the epoch -1.
+func PlaceOf(value []byte) (epoch, place int64) {
+	place = NoPlace
+	for len(value) > 0 {
+		number, t, n := protowire.ConsumeTag(value)
+		if n < 0 {
+			return -1, NoPlace
+		}
+		value = value[n:]
+		if t == protowire.VarintType && (number == epochField || number == placeField) {
+			v, n := protowire.ConsumeVarint(value)
+			if n < 0 {
+				return -1, NoPlace
+			}
+			if value = value[n:]; number == epochField {
+				epoch = int64(v)
+			} else {
+				place = int64(v)
+			}
+			continue
+		}
+		if n = protowire.ConsumeFieldValue(number, t, value); n < 0 {
+			return -1, NoPlace
+		}
+		value = value[n:]
+	}
+	return epoch, place
 }
 
 // Decode reads a record's value into the newest layout of its type. The errors are
@@ -94,6 +151,8 @@ func Decode(t Type, value []byte) (proto.Message, error) {
 		m = new(actorlogv1.Checkpoint)
 	case TypeLease:
 		m = new(actorlogv1.Lease)
+	case TypeStep:
+		m = new(actorlogv1.Step)
 	default:
 		return nil, fmt.Errorf("%w %q: written by a newer version of actorlog, which can read it", ErrUnknownType, t)
 	}

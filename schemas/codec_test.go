@@ -20,6 +20,7 @@ var types = map[schemas.Type]proto.Message{
 	schemas.TypeSnapshot:   new(actorlogv1.Snapshot),
 	schemas.TypeCheckpoint: new(actorlogv1.Checkpoint),
 	schemas.TypeLease:      new(actorlogv1.Lease),
+	schemas.TypeStep:       new(actorlogv1.Step),
 }
 
 func TestTypeOf(t *testing.T) {
@@ -56,7 +57,7 @@ func TestDecode(t *testing.T) {
 	})
 	t.Run("ErrUnknownType", func(t *testing.T) {
 		t.Parallel()
-		for _, typ := range []schemas.Type{"", "action", "action/", "action/2", "Action/1", "action/1 ", "outcome/01", "step/1"} {
+		for _, typ := range []schemas.Type{"", "action", "action/", "action/2", "Action/1", "action/1 ", "outcome/01", "step/2"} {
 			m, err := schemas.Decode(typ, []byte{0xff})
 			require.ErrorIs(t, err, schemas.ErrUnknownType)
 			require.NotErrorIs(t, err, schemas.ErrMalformed)

@@ -55,6 +55,32 @@ func fixtures() map[string]proto.Message {
 		set(a)
 		return a
 	}
+	headers := func() []*actorlogv1.Header {
+		return []*actorlogv1.Header{{Name: "Content-Type", Value: []byte("text/plain")}, {Name: "X-Latin-1", Value: []byte{0xe9}}}
+	}
+	handshake := func() *actorlogv1.Handshake {
+		return &actorlogv1.Handshake{ConnectionId: "c-1", ParamsJson: []byte(`{"name":"ann"}`), Headers: headers(), Target: "/a?b=c"}
+	}
+	message := func() *actorlogv1.SocketMessage { return &actorlogv1.SocketMessage{Text: true, Data: []byte("hi")} }
+	completions := func() []*actorlogv1.Completion {
+		return []*actorlogv1.Completion{{MessageId: 40, ResponseJson: []byte(`"done"`)}}
+	}
+	origin := func() *actorlogv1.Origin {
+		return &actorlogv1.Origin{Partition: 3, Actor: []byte("0123456789abcdef"), Ref: 39, Number: 2, Settled: 38, By: actor()}
+	}
+	connection := func() *actorlogv1.Connection {
+		return &actorlogv1.Connection{
+			Id: "c-1", Gateway: "gw1", ParamsJson: []byte(`{"name":"ann"}`), StateJson: []byte(`{"n":1}`), Principal: "ann",
+			TimeUnixMs: 1_700_000_000_000, Raw: true, Target: "/a?b=c",
+		}
+	}
+	schedule := func() *actorlogv1.Schedule {
+		return &actorlogv1.Schedule{
+			Id: "daily", Action: "report", ArgsJson: []byte(`[1]`), DueUnixMs: 1_700_000_002_000, EveryMs: 1000, Cron: "0 9 * * *",
+			TimeZone: "Europe/Berlin", Missed: actorlogv1.Schedule_MISSED_FIRE_ALL, MaxAttempts: 3, BackoffMs: 100, MaxBackoffMs: 30_000,
+			Failed: 1, OccurrenceUnixMs: 1_700_000_001_900, SetUnixMs: 1_700_000_000_000,
+		}
+	}
 	return map[string]proto.Message{
 		"action-v1-min": &actorlogv1.Action{},
 		"action-v1-invoke": with(action(), func(a *actorlogv1.Action) {
@@ -73,6 +99,45 @@ func fixtures() map[string]proto.Message {
 		"action-v1-destroy": with(action(), func(a *actorlogv1.Action) {
 			a.Actor, a.Creation = &actorlogv1.Actor{Generation: 3}, nil // addressed by id
 			a.Body = &actorlogv1.Action_Destroy{Destroy: &actorlogv1.Destroy{}}
+		}),
+		"action-v1-connect": with(action(), func(a *actorlogv1.Action) {
+			a.Caller.ConnectionId, a.Handshake = "c-1", handshake()
+			a.Body = &actorlogv1.Action_Connect{Connect: &actorlogv1.Connect{Raw: true}}
+		}),
+		"action-v1-disconnect": with(action(), func(a *actorlogv1.Action) {
+			a.Body = &actorlogv1.Action_Disconnect{Disconnect: &actorlogv1.Disconnect{ConnectionId: "c-1", Code: 1006, Reason: "gateway lost"}}
+		}),
+		"action-v1-subscribe": with(action(), func(a *actorlogv1.Action) {
+			a.Body = &actorlogv1.Action_Subscribe{Subscribe: &actorlogv1.Subscribe{Events: []string{"count", "done"}}}
+		}),
+		"action-v1-fire": with(action(), func(a *actorlogv1.Action) {
+			a.Body = &actorlogv1.Action_Fire{Fire: &actorlogv1.Fire{ScheduleId: "daily", DueUnixMs: 1_700_000_001_000}}
+		}),
+		"action-v1-enqueue": with(action(), func(a *actorlogv1.Action) {
+			a.Body = &actorlogv1.Action_Enqueue{Enqueue: &actorlogv1.Enqueue{Queue: "jobs", BodyJson: []byte(`{"n":1}`), Wait: true}}
+		}),
+		"action-v1-complete": with(action(), func(a *actorlogv1.Action) {
+			a.Body = &actorlogv1.Action_Complete{Complete: &actorlogv1.Complete{Completions: completions()}}
+		}),
+		"action-v1-request": with(action(), func(a *actorlogv1.Action) {
+			a.Handshake = handshake()
+			a.Body = &actorlogv1.Action_Request{Request: &actorlogv1.Request{
+				Method: "PUT", Headers: headers(), Body: []byte{0, 0xff}, Url: "https://example.com/a?b",
+			}}
+		}),
+		"action-v1-socket-message": with(action(), func(a *actorlogv1.Action) {
+			a.Body = &actorlogv1.Action_SocketMessage{SocketMessage: message()}
+		}),
+		"action-v1-sleep": with(action(), func(a *actorlogv1.Action) {
+			a.Body = &actorlogv1.Action_Sleep{Sleep: &actorlogv1.Sleep{}}
+		}),
+		"action-v1-wake": with(action(), func(a *actorlogv1.Action) {
+			a.Body = &actorlogv1.Action_Wake{Wake: &actorlogv1.Wake{}}
+		}),
+		// One actor asks another.
+		"action-v1-call": with(action(), func(a *actorlogv1.Action) {
+			a.Origin, a.Chain, a.DeadlineUnixMs = origin(), []*actorlogv1.Actor{actor()}, 1_700_000_061_000
+			a.Body = &actorlogv1.Action_Invoke{Invoke: &actorlogv1.Invoke{Name: "increment", ArgsJson: []byte(`[3]`)}}
 		}),
 		"outcome-v1-min": &actorlogv1.Outcome{},
 		// The zero of an optional field is not the same as its absence.
@@ -105,7 +170,34 @@ func fixtures() map[string]proto.Message {
 			Error:        &actorlogv1.Error{Group: "actor", Code: "overloaded", Message: "Too many actions wait for this actor."},
 			RefusedSince: proto.Int64(39),
 		},
-		"claim-v1-min":    &actorlogv1.Claim{},
+		// What an outcome does besides changing the state.
+		"outcome-v1-parts": &actorlogv1.Outcome{
+			Ref: 43, Epoch: 17, Actor: actor(), StateVersion: 2, Woke: true,
+			Broadcasts: []*actorlogv1.Broadcast{
+				{Name: "count", ArgsJson: []byte(`[3]`), To: "c-1"}, {Name: "count", ArgsJson: []byte(`[3]`), Except: []string{"c-1", "c-2"}},
+			},
+			Scheduled: []*actorlogv1.Schedule{schedule()}, Unscheduled: []string{"weekly"},
+			Sends: []*actorlogv1.Send{{
+				Actor: actor(), Creation: &actorlogv1.Creation{Policy: actorlogv1.Creation_POLICY_IF_ABSENT},
+				Invoke: &actorlogv1.Invoke{Name: "add", ArgsJson: []byte(`[1]`)}, Number: 1 << 31, To: []byte("0123456789abcdef"),
+			}},
+			Connected:    []*actorlogv1.Connection{connection()},
+			Disconnected: []*actorlogv1.Disconnected{{Id: "c-2", Gateway: "gw1", Code: 4001, Reason: "bye", Error: &actorlogv1.Error{Group: "user", Code: "no"}}},
+			Frames:       []*actorlogv1.Frame{{ConnectionId: "c-1", Message: message()}},
+			Completed:    completions(), Enqueued: true,
+			Response:      &actorlogv1.Response{Status: 201, Headers: headers(), Body: []byte{0, 0xff}},
+			GuardedEvents: []string{"private"}, Warnings: []string{"OnSleep: no"}, Place: proto.Int64(44), PriorVersion: proto.Uint32(0),
+		},
+		"step-v1-min": &actorlogv1.Step{},
+		"step-v1-full": &actorlogv1.Step{
+			Ref: 44, Epoch: 17, Actor: actor(), Number: 1, Name: "charge", ResultJson: []byte(`{"id":"ch_1"}`),
+			Error:    &actorlogv1.Error{Group: "user", Code: "declined"},
+			Attempts: 3, TimeUnixMs: 1_700_000_001_000, DurationUs: 250_000, Prev: proto.Int64(43), CodeVersion: "v1.2.3",
+			Place: proto.Int64(45),
+		},
+		"claim-v1-min": &actorlogv1.Claim{},
+		"claim-v1-version": &actorlogv1.Claim{Worker: "w1", CodeVersion: "v1.2.3", TimeUnixMs: 1_700_000_000_000, Version: 1<<64 - 1,
+			RenewsEpoch: proto.Int64(17), Place: proto.Int64(517), Confirmed: proto.Int64(510)},
 		"claim-v1-new":    &actorlogv1.Claim{Worker: "w1", CodeVersion: "v1.2.3", TimeUnixMs: 1_700_000_000_000},
 		"claim-v1-full":   &actorlogv1.Claim{Worker: "w1", CodeVersion: "v1.2.3", TimeUnixMs: 1_700_000_000_000, RenewsEpoch: proto.Int64(0)},
 		"snapshot-v1-min": &actorlogv1.Snapshot{},
@@ -119,6 +211,16 @@ func fixtures() map[string]proto.Message {
 			Refused: []*actorlogv1.RefRange{{First: 45, Last: 47}, {First: 50, Last: 50}},
 			Broken:  "history cannot be applied: why",
 		},
+		"snapshot-v1-parts": &actorlogv1.Snapshot{
+			Actor: actor(), Alive: true, StateJson: []byte(`{}`), LastRef: 41, LastOffset: 44, StateVersion: 2,
+			Connections: []*actorlogv1.Connection{connection()}, Schedules: []*actorlogv1.Schedule{schedule()},
+			Queue: []*actorlogv1.QueuedMessage{
+				{Id: 40, Queue: "jobs", BodyJson: []byte(`{"n":1}`), Offset: 43, Size: 7, TimeUnixMs: 1_700_000_001_000},
+			},
+			Asked:   []*actorlogv1.Asked{{Origin: origin(), Offset: 42}},
+			Settled: []*actorlogv1.Settled{{Partition: 3, Ref: 38}},
+			Steps:   []*actorlogv1.Step{{Ref: 45, Name: "charge", ResultJson: []byte(`1`)}},
+		},
 		// An actor that never lived: refs and offsets are -1, its time is before all times.
 		"snapshot-v1-never-lived": &actorlogv1.Snapshot{
 			Actor: &actorlogv1.Actor{}, LastRef: -1, LastOffset: -1, TimeUnixMs: -1 << 63,
@@ -130,6 +232,10 @@ func fixtures() map[string]proto.Message {
 				{Gateway: "gw1", Sequence: 7, TimeUnixMs: 1_700_000_001_000},
 				{Gateway: "gw2", Sequence: 1<<64 - 1, TimeUnixMs: -1},
 			},
+		},
+		"checkpoint-v1-parts": &actorlogv1.Checkpoint{
+			EventsOffset: 45, ActionsOffset: 42, Epoch: 17, Version: 7, Undelivered: []int64{40, 44},
+			Kinds: []*actorlogv1.KindCount{{Kind: "counter", StateVersion: 2, Count: 1_000_000}},
 		},
 		"lease-v1-min":  &actorlogv1.Lease{},
 		"lease-v1-full": &actorlogv1.Lease{Gateway: "gw1", TimeUnixMs: 1_700_000_000_000, TtlMs: 15_000},

@@ -143,6 +143,63 @@ func (Creation_Policy) EnumDescriptor() ([]byte, []int) {
 	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{2, 0}
 }
 
+// What a schedule does about times that have passed while nobody could fire it.
+type Schedule_Missed int32
+
+const (
+	// Not a valid policy.
+	Schedule_MISSED_UNSPECIFIED Schedule_Missed = 0
+	// Fire once for all of them.
+	Schedule_MISSED_FIRE_ONCE Schedule_Missed = 1
+	// Pass over them.
+	Schedule_MISSED_SKIP Schedule_Missed = 2
+	// Fire for each of them.
+	Schedule_MISSED_FIRE_ALL Schedule_Missed = 3
+)
+
+// Enum value maps for Schedule_Missed.
+var (
+	Schedule_Missed_name = map[int32]string{
+		0: "MISSED_UNSPECIFIED",
+		1: "MISSED_FIRE_ONCE",
+		2: "MISSED_SKIP",
+		3: "MISSED_FIRE_ALL",
+	}
+	Schedule_Missed_value = map[string]int32{
+		"MISSED_UNSPECIFIED": 0,
+		"MISSED_FIRE_ONCE":   1,
+		"MISSED_SKIP":        2,
+		"MISSED_FIRE_ALL":    3,
+	}
+)
+
+func (x Schedule_Missed) Enum() *Schedule_Missed {
+	p := new(Schedule_Missed)
+	*p = x
+	return p
+}
+
+func (x Schedule_Missed) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Schedule_Missed) Descriptor() protoreflect.EnumDescriptor {
+	return file_actorlog_v1_records_proto_enumTypes[2].Descriptor()
+}
+
+func (Schedule_Missed) Type() protoreflect.EnumType {
+	return &file_actorlog_v1_records_proto_enumTypes[2]
+}
+
+func (x Schedule_Missed) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Schedule_Missed.Descriptor instead.
+func (Schedule_Missed) EnumDescriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{26, 0}
+}
+
 // Actor says which actor a record is about.
 type Actor struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -522,6 +579,871 @@ func (*Destroy) Descriptor() ([]byte, []int) {
 	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{6}
 }
 
+// Header is one header of an HTTP request or response.
+type Header struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name, in canonical form.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Value. Not always UTF-8.
+	Value         []byte `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Header) Reset() {
+	*x = Header{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Header) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Header) ProtoMessage() {}
+
+func (x *Header) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Header.ProtoReflect.Descriptor instead.
+func (*Header) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Header) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Header) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+// Handshake is what a client presents when it connects, or with a stateless call, which is a
+// connection for the time of that call.
+type Handshake struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Connection, as its gateway named it.
+	ConnectionId string `protobuf:"bytes,1,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	// Parameters given by the client, JSON. Empty when it gave none.
+	ParamsJson []byte `protobuf:"bytes,2,opt,name=params_json,json=paramsJson,proto3" json:"params_json,omitempty"`
+	// Request headers. In the action only: outcomes and snapshots leave them out, for they
+	// carry secrets.
+	Headers []*Header `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty"`
+	// Path and query of a raw socket or request, as the actor sees it.
+	Target        string `protobuf:"bytes,4,opt,name=target,proto3" json:"target,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Handshake) Reset() {
+	*x = Handshake{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Handshake) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Handshake) ProtoMessage() {}
+
+func (x *Handshake) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Handshake.ProtoReflect.Descriptor instead.
+func (*Handshake) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Handshake) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *Handshake) GetParamsJson() []byte {
+	if x != nil {
+		return x.ParamsJson
+	}
+	return nil
+}
+
+func (x *Handshake) GetHeaders() []*Header {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *Handshake) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+// Connect opens the connection of the action's handshake.
+type Connect struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether it is a raw socket, whose messages the actor handles itself.
+	Raw           bool `protobuf:"varint,1,opt,name=raw,proto3" json:"raw,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Connect) Reset() {
+	*x = Connect{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Connect) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Connect) ProtoMessage() {}
+
+func (x *Connect) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Connect.ProtoReflect.Descriptor instead.
+func (*Connect) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Connect) GetRaw() bool {
+	if x != nil {
+		return x.Raw
+	}
+	return false
+}
+
+// Disconnect ends a connection. One that has ended already stays so.
+type Disconnect struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Connection.
+	ConnectionId string `protobuf:"bytes,1,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	// Close code of a raw socket; 0 when there was none.
+	Code uint32 `protobuf:"varint,2,opt,name=code,proto3" json:"code,omitempty"`
+	// Why, as far as the gateway knows.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Disconnect) Reset() {
+	*x = Disconnect{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Disconnect) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Disconnect) ProtoMessage() {}
+
+func (x *Disconnect) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Disconnect.ProtoReflect.Descriptor instead.
+func (*Disconnect) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Disconnect) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *Disconnect) GetCode() uint32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *Disconnect) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Subscribe asks whether the caller's connection may have events.
+type Subscribe struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names of events.
+	Events        []string `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Subscribe) Reset() {
+	*x = Subscribe{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Subscribe) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Subscribe) ProtoMessage() {}
+
+func (x *Subscribe) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Subscribe.ProtoReflect.Descriptor instead.
+func (*Subscribe) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Subscribe) GetEvents() []string {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+// Fire runs a schedule of the actor that is due.
+type Fire struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Schedule.
+	ScheduleId string `protobuf:"bytes,1,opt,name=schedule_id,json=scheduleId,proto3" json:"schedule_id,omitempty"`
+	// When it was due. A schedule that has moved on since does not fire.
+	DueUnixMs     int64 `protobuf:"varint,2,opt,name=due_unix_ms,json=dueUnixMs,proto3" json:"due_unix_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Fire) Reset() {
+	*x = Fire{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Fire) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Fire) ProtoMessage() {}
+
+func (x *Fire) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Fire.ProtoReflect.Descriptor instead.
+func (*Fire) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Fire) GetScheduleId() string {
+	if x != nil {
+		return x.ScheduleId
+	}
+	return ""
+}
+
+func (x *Fire) GetDueUnixMs() int64 {
+	if x != nil {
+		return x.DueUnixMs
+	}
+	return 0
+}
+
+// Enqueue puts a message into one of the actor's queues.
+type Enqueue struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Queue.
+	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
+	// Message.
+	BodyJson []byte `protobuf:"bytes,2,opt,name=body_json,json=bodyJson,proto3" json:"body_json,omitempty"`
+	// Whether the sender waits for the response.
+	Wait          bool `protobuf:"varint,3,opt,name=wait,proto3" json:"wait,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Enqueue) Reset() {
+	*x = Enqueue{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Enqueue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Enqueue) ProtoMessage() {}
+
+func (x *Enqueue) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Enqueue.ProtoReflect.Descriptor instead.
+func (*Enqueue) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Enqueue) GetQueue() string {
+	if x != nil {
+		return x.Queue
+	}
+	return ""
+}
+
+func (x *Enqueue) GetBodyJson() []byte {
+	if x != nil {
+		return x.BodyJson
+	}
+	return nil
+}
+
+func (x *Enqueue) GetWait() bool {
+	if x != nil {
+		return x.Wait
+	}
+	return false
+}
+
+// Completion acknowledges a message of a queue: it is removed.
+type Completion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Message: the ref of the action that brought it.
+	MessageId int64 `protobuf:"varint,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	// Response for the sender. Empty for none.
+	ResponseJson  []byte `protobuf:"bytes,2,opt,name=response_json,json=responseJson,proto3" json:"response_json,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Completion) Reset() {
+	*x = Completion{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Completion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Completion) ProtoMessage() {}
+
+func (x *Completion) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Completion.ProtoReflect.Descriptor instead.
+func (*Completion) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Completion) GetMessageId() int64 {
+	if x != nil {
+		return x.MessageId
+	}
+	return 0
+}
+
+func (x *Completion) GetResponseJson() []byte {
+	if x != nil {
+		return x.ResponseJson
+	}
+	return nil
+}
+
+// Complete acknowledges messages. Those that are gone already stay so.
+type Complete struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is acknowledged.
+	Completions   []*Completion `protobuf:"bytes,1,rep,name=completions,proto3" json:"completions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Complete) Reset() {
+	*x = Complete{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Complete) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Complete) ProtoMessage() {}
+
+func (x *Complete) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Complete.ProtoReflect.Descriptor instead.
+func (*Complete) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Complete) GetCompletions() []*Completion {
+	if x != nil {
+		return x.Completions
+	}
+	return nil
+}
+
+// Request is a raw HTTP request; its path is in the handshake.
+type Request struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Method.
+	Method string `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"`
+	// Headers. In the action only, but for content-type.
+	Headers []*Header `protobuf:"bytes,2,rep,name=headers,proto3" json:"headers,omitempty"`
+	// Body.
+	Body []byte `protobuf:"bytes,3,opt,name=body,proto3" json:"body,omitempty"`
+	// Absolute URL that the client asked for, as far as it is known.
+	Url           string `protobuf:"bytes,4,opt,name=url,proto3" json:"url,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Request) Reset() {
+	*x = Request{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Request) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Request) ProtoMessage() {}
+
+func (x *Request) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Request.ProtoReflect.Descriptor instead.
+func (*Request) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Request) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *Request) GetHeaders() []*Header {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *Request) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *Request) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+// Response is the answer to a raw HTTP request.
+type Response struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Status code.
+	Status uint32 `protobuf:"varint,1,opt,name=status,proto3" json:"status,omitempty"`
+	// Headers.
+	Headers []*Header `protobuf:"bytes,2,rep,name=headers,proto3" json:"headers,omitempty"`
+	// Body.
+	Body          []byte `protobuf:"bytes,3,opt,name=body,proto3" json:"body,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Response) Reset() {
+	*x = Response{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Response) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Response) ProtoMessage() {}
+
+func (x *Response) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Response.ProtoReflect.Descriptor instead.
+func (*Response) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Response) GetStatus() uint32 {
+	if x != nil {
+		return x.Status
+	}
+	return 0
+}
+
+func (x *Response) GetHeaders() []*Header {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *Response) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+// SocketMessage is one message of a raw socket, from or to the client.
+type SocketMessage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether it is text.
+	Text bool `protobuf:"varint,1,opt,name=text,proto3" json:"text,omitempty"`
+	// The message.
+	Data          []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SocketMessage) Reset() {
+	*x = SocketMessage{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SocketMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SocketMessage) ProtoMessage() {}
+
+func (x *SocketMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SocketMessage.ProtoReflect.Descriptor instead.
+func (*SocketMessage) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *SocketMessage) GetText() bool {
+	if x != nil {
+		return x.Text
+	}
+	return false
+}
+
+func (x *SocketMessage) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+// Sleep tells the actor that it is about to leave memory.
+type Sleep struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sleep) Reset() {
+	*x = Sleep{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sleep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sleep) ProtoMessage() {}
+
+func (x *Sleep) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sleep.ProtoReflect.Descriptor instead.
+func (*Sleep) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{19}
+}
+
+// Wake brings the actor into memory.
+type Wake struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Wake) Reset() {
+	*x = Wake{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Wake) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Wake) ProtoMessage() {}
+
+func (x *Wake) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Wake.ProtoReflect.Descriptor instead.
+func (*Wake) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{20}
+}
+
+// Origin says which action of another actor caused this one: a call that it waits for, or a send of
+// its outcome. (partition, ref, number) is unique; a second action with the same is a repeat.
+type Origin struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Shard of the actor that asks.
+	Partition int32 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	// The actor that asks: the key of its records.
+	Actor []byte `protobuf:"bytes,2,opt,name=actor,proto3" json:"actor,omitempty"`
+	// Ref of the action that asks.
+	Ref int64 `protobuf:"varint,3,opt,name=ref,proto3" json:"ref,omitempty"`
+	// Number of the call or send within that action.
+	Number uint32 `protobuf:"varint,4,opt,name=number,proto3" json:"number,omitempty"`
+	// Every action of that shard below this ref is answered, and all that it sent is delivered:
+	// whoever speaks for one of them is late.
+	Settled int64 `protobuf:"varint,5,opt,name=settled,proto3" json:"settled,omitempty"`
+	// The actor that asks, for people.
+	By            *Actor `protobuf:"bytes,6,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Origin) Reset() {
+	*x = Origin{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Origin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Origin) ProtoMessage() {}
+
+func (x *Origin) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Origin.ProtoReflect.Descriptor instead.
+func (*Origin) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Origin) GetPartition() int32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *Origin) GetActor() []byte {
+	if x != nil {
+		return x.Actor
+	}
+	return nil
+}
+
+func (x *Origin) GetRef() int64 {
+	if x != nil {
+		return x.Ref
+	}
+	return 0
+}
+
+func (x *Origin) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Origin) GetSettled() int64 {
+	if x != nil {
+		return x.Settled
+	}
+	return 0
+}
+
+func (x *Origin) GetBy() *Actor {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
 // Action is what was asked: a record of the actions topic.
 type Action struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -543,6 +1465,14 @@ type Action struct {
 	// order of the log. An action that does not exceed the highest of its gateway before it is a
 	// copy that the transport made, and is passed over. 0: none, never taken for a copy.
 	Sequence uint64 `protobuf:"varint,7,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Handshake of a Connect, and of stateless calls of clients.
+	Handshake *Handshake `protobuf:"bytes,8,opt,name=handshake,proto3" json:"handshake,omitempty"`
+	// Origin, when an actor asks.
+	Origin *Origin `protobuf:"bytes,9,opt,name=origin,proto3" json:"origin,omitempty"`
+	// The actors that wait for this action, outermost first.
+	Chain []*Actor `protobuf:"bytes,10,rep,name=chain,proto3" json:"chain,omitempty"`
+	// When whoever waits for the outcome stops waiting. 0: not known.
+	DeadlineUnixMs int64 `protobuf:"varint,11,opt,name=deadline_unix_ms,json=deadlineUnixMs,proto3" json:"deadline_unix_ms,omitempty"`
 	// Body says what to do. Numbers to 39 are kept for further bodies.
 	//
 	// Types that are valid to be assigned to Body:
@@ -551,6 +1481,16 @@ type Action struct {
 	//	*Action_Resolve
 	//	*Action_Read
 	//	*Action_Destroy
+	//	*Action_Connect
+	//	*Action_Disconnect
+	//	*Action_Subscribe
+	//	*Action_Fire
+	//	*Action_Enqueue
+	//	*Action_Complete
+	//	*Action_Request
+	//	*Action_SocketMessage
+	//	*Action_Sleep
+	//	*Action_Wake
 	Body          isAction_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -558,7 +1498,7 @@ type Action struct {
 
 func (x *Action) Reset() {
 	*x = Action{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[7]
+	mi := &file_actorlog_v1_records_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -570,7 +1510,7 @@ func (x *Action) String() string {
 func (*Action) ProtoMessage() {}
 
 func (x *Action) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[7]
+	mi := &file_actorlog_v1_records_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -583,7 +1523,7 @@ func (x *Action) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action.ProtoReflect.Descriptor instead.
 func (*Action) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{7}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Action) GetActor() *Actor {
@@ -635,6 +1575,34 @@ func (x *Action) GetSequence() uint64 {
 	return 0
 }
 
+func (x *Action) GetHandshake() *Handshake {
+	if x != nil {
+		return x.Handshake
+	}
+	return nil
+}
+
+func (x *Action) GetOrigin() *Origin {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
+}
+
+func (x *Action) GetChain() []*Actor {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+func (x *Action) GetDeadlineUnixMs() int64 {
+	if x != nil {
+		return x.DeadlineUnixMs
+	}
+	return 0
+}
+
 func (x *Action) GetBody() isAction_Body {
 	if x != nil {
 		return x.Body
@@ -678,6 +1646,96 @@ func (x *Action) GetDestroy() *Destroy {
 	return nil
 }
 
+func (x *Action) GetConnect() *Connect {
+	if x != nil {
+		if x, ok := x.Body.(*Action_Connect); ok {
+			return x.Connect
+		}
+	}
+	return nil
+}
+
+func (x *Action) GetDisconnect() *Disconnect {
+	if x != nil {
+		if x, ok := x.Body.(*Action_Disconnect); ok {
+			return x.Disconnect
+		}
+	}
+	return nil
+}
+
+func (x *Action) GetSubscribe() *Subscribe {
+	if x != nil {
+		if x, ok := x.Body.(*Action_Subscribe); ok {
+			return x.Subscribe
+		}
+	}
+	return nil
+}
+
+func (x *Action) GetFire() *Fire {
+	if x != nil {
+		if x, ok := x.Body.(*Action_Fire); ok {
+			return x.Fire
+		}
+	}
+	return nil
+}
+
+func (x *Action) GetEnqueue() *Enqueue {
+	if x != nil {
+		if x, ok := x.Body.(*Action_Enqueue); ok {
+			return x.Enqueue
+		}
+	}
+	return nil
+}
+
+func (x *Action) GetComplete() *Complete {
+	if x != nil {
+		if x, ok := x.Body.(*Action_Complete); ok {
+			return x.Complete
+		}
+	}
+	return nil
+}
+
+func (x *Action) GetRequest() *Request {
+	if x != nil {
+		if x, ok := x.Body.(*Action_Request); ok {
+			return x.Request
+		}
+	}
+	return nil
+}
+
+func (x *Action) GetSocketMessage() *SocketMessage {
+	if x != nil {
+		if x, ok := x.Body.(*Action_SocketMessage); ok {
+			return x.SocketMessage
+		}
+	}
+	return nil
+}
+
+func (x *Action) GetSleep() *Sleep {
+	if x != nil {
+		if x, ok := x.Body.(*Action_Sleep); ok {
+			return x.Sleep
+		}
+	}
+	return nil
+}
+
+func (x *Action) GetWake() *Wake {
+	if x != nil {
+		if x, ok := x.Body.(*Action_Wake); ok {
+			return x.Wake
+		}
+	}
+	return nil
+}
+
 type isAction_Body interface {
 	isAction_Body()
 }
@@ -702,6 +1760,56 @@ type Action_Destroy struct {
 	Destroy *Destroy `protobuf:"bytes,23,opt,name=destroy,proto3,oneof"`
 }
 
+type Action_Connect struct {
+	// Open a connection.
+	Connect *Connect `protobuf:"bytes,24,opt,name=connect,proto3,oneof"`
+}
+
+type Action_Disconnect struct {
+	// End a connection.
+	Disconnect *Disconnect `protobuf:"bytes,25,opt,name=disconnect,proto3,oneof"`
+}
+
+type Action_Subscribe struct {
+	// Ask for events.
+	Subscribe *Subscribe `protobuf:"bytes,26,opt,name=subscribe,proto3,oneof"`
+}
+
+type Action_Fire struct {
+	// Run a schedule.
+	Fire *Fire `protobuf:"bytes,27,opt,name=fire,proto3,oneof"`
+}
+
+type Action_Enqueue struct {
+	// Put a message into a queue.
+	Enqueue *Enqueue `protobuf:"bytes,28,opt,name=enqueue,proto3,oneof"`
+}
+
+type Action_Complete struct {
+	// Acknowledge messages of queues.
+	Complete *Complete `protobuf:"bytes,29,opt,name=complete,proto3,oneof"`
+}
+
+type Action_Request struct {
+	// Handle a raw HTTP request.
+	Request *Request `protobuf:"bytes,30,opt,name=request,proto3,oneof"`
+}
+
+type Action_SocketMessage struct {
+	// Handle a message of a raw socket, the caller's connection.
+	SocketMessage *SocketMessage `protobuf:"bytes,31,opt,name=socket_message,json=socketMessage,proto3,oneof"`
+}
+
+type Action_Sleep struct {
+	// Prepare to leave memory.
+	Sleep *Sleep `protobuf:"bytes,32,opt,name=sleep,proto3,oneof"`
+}
+
+type Action_Wake struct {
+	// Come into memory.
+	Wake *Wake `protobuf:"bytes,33,opt,name=wake,proto3,oneof"`
+}
+
 func (*Action_Invoke) isAction_Body() {}
 
 func (*Action_Resolve) isAction_Body() {}
@@ -709,6 +1817,517 @@ func (*Action_Resolve) isAction_Body() {}
 func (*Action_Read) isAction_Body() {}
 
 func (*Action_Destroy) isAction_Body() {}
+
+func (*Action_Connect) isAction_Body() {}
+
+func (*Action_Disconnect) isAction_Body() {}
+
+func (*Action_Subscribe) isAction_Body() {}
+
+func (*Action_Fire) isAction_Body() {}
+
+func (*Action_Enqueue) isAction_Body() {}
+
+func (*Action_Complete) isAction_Body() {}
+
+func (*Action_Request) isAction_Body() {}
+
+func (*Action_SocketMessage) isAction_Body() {}
+
+func (*Action_Sleep) isAction_Body() {}
+
+func (*Action_Wake) isAction_Body() {}
+
+// Connection is a client that is connected to an actor: part of the actor's state.
+type Connection struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Connection.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Gateway that holds the socket.
+	Gateway string `protobuf:"bytes,2,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	// Parameters that the client gave, JSON. Empty when it gave none.
+	ParamsJson []byte `protobuf:"bytes,3,opt,name=params_json,json=paramsJson,proto3" json:"params_json,omitempty"`
+	// Its state, JSON. Empty when the kind has none.
+	StateJson []byte `protobuf:"bytes,4,opt,name=state_json,json=stateJson,proto3" json:"state_json,omitempty"`
+	// Principal as authenticated by the actor; empty when anonymous.
+	Principal string `protobuf:"bytes,5,opt,name=principal,proto3" json:"principal,omitempty"`
+	// When it connected.
+	TimeUnixMs int64 `protobuf:"varint,6,opt,name=time_unix_ms,json=timeUnixMs,proto3" json:"time_unix_ms,omitempty"`
+	// Whether it is a raw socket.
+	Raw bool `protobuf:"varint,7,opt,name=raw,proto3" json:"raw,omitempty"`
+	// Path and query of a raw socket.
+	Target        string `protobuf:"bytes,8,opt,name=target,proto3" json:"target,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Connection) Reset() {
+	*x = Connection{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Connection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Connection) ProtoMessage() {}
+
+func (x *Connection) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Connection.ProtoReflect.Descriptor instead.
+func (*Connection) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Connection) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Connection) GetGateway() string {
+	if x != nil {
+		return x.Gateway
+	}
+	return ""
+}
+
+func (x *Connection) GetParamsJson() []byte {
+	if x != nil {
+		return x.ParamsJson
+	}
+	return nil
+}
+
+func (x *Connection) GetStateJson() []byte {
+	if x != nil {
+		return x.StateJson
+	}
+	return nil
+}
+
+func (x *Connection) GetPrincipal() string {
+	if x != nil {
+		return x.Principal
+	}
+	return ""
+}
+
+func (x *Connection) GetTimeUnixMs() int64 {
+	if x != nil {
+		return x.TimeUnixMs
+	}
+	return 0
+}
+
+func (x *Connection) GetRaw() bool {
+	if x != nil {
+		return x.Raw
+	}
+	return false
+}
+
+func (x *Connection) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+// Disconnected says that a connection ended.
+type Disconnected struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Connection.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Its gateway.
+	Gateway string `protobuf:"bytes,2,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	// Close code for the client of a raw socket; 0 for the usual one.
+	Code uint32 `protobuf:"varint,3,opt,name=code,proto3" json:"code,omitempty"`
+	// Why, for the client.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Why OnDisconnect failed; unset when it did not. The connection ended all the same.
+	Error         *Error `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Disconnected) Reset() {
+	*x = Disconnected{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Disconnected) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Disconnected) ProtoMessage() {}
+
+func (x *Disconnected) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Disconnected.ProtoReflect.Descriptor instead.
+func (*Disconnected) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Disconnected) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Disconnected) GetGateway() string {
+	if x != nil {
+		return x.Gateway
+	}
+	return ""
+}
+
+func (x *Disconnected) GetCode() uint32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *Disconnected) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Disconnected) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+// Frame is a message to the client of one raw socket.
+type Frame struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Connection.
+	ConnectionId string `protobuf:"bytes,1,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	// The message.
+	Message       *SocketMessage `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Frame) Reset() {
+	*x = Frame{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Frame) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Frame) ProtoMessage() {}
+
+func (x *Frame) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Frame.ProtoReflect.Descriptor instead.
+func (*Frame) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Frame) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *Frame) GetMessage() *SocketMessage {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+// Schedule is an action that the actor will be asked to run later.
+type Schedule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Schedule, unique within the actor.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Wire name of the action.
+	Action string `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
+	// Positional arguments, a JSON array.
+	ArgsJson []byte `protobuf:"bytes,3,opt,name=args_json,json=argsJson,proto3" json:"args_json,omitempty"`
+	// When it fires next.
+	DueUnixMs int64 `protobuf:"varint,4,opt,name=due_unix_ms,json=dueUnixMs,proto3" json:"due_unix_ms,omitempty"`
+	// Time between two firings; 0 when it has none.
+	EveryMs int64 `protobuf:"varint,5,opt,name=every_ms,json=everyMs,proto3" json:"every_ms,omitempty"`
+	// Cron expression of five fields; empty when it has none.
+	Cron string `protobuf:"bytes,6,opt,name=cron,proto3" json:"cron,omitempty"`
+	// IANA time zone of the cron expression.
+	TimeZone string `protobuf:"bytes,7,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
+	// What to do about missed times.
+	Missed Schedule_Missed `protobuf:"varint,8,opt,name=missed,proto3,enum=actorlog.v1.Schedule_Missed" json:"missed,omitempty"`
+	// How often it is tried; 0 and 1: once.
+	MaxAttempts uint32 `protobuf:"varint,9,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`
+	// Pause before the second attempt; it doubles.
+	BackoffMs int64 `protobuf:"varint,10,opt,name=backoff_ms,json=backoffMs,proto3" json:"backoff_ms,omitempty"`
+	// Longest pause.
+	MaxBackoffMs int64 `protobuf:"varint,11,opt,name=max_backoff_ms,json=maxBackoffMs,proto3" json:"max_backoff_ms,omitempty"`
+	// Attempts that have failed since it was last due.
+	Failed uint32 `protobuf:"varint,12,opt,name=failed,proto3" json:"failed,omitempty"`
+	// The time that it stands for: due_unix_ms, but when an attempt is repeated.
+	OccurrenceUnixMs int64 `protobuf:"varint,13,opt,name=occurrence_unix_ms,json=occurrenceUnixMs,proto3" json:"occurrence_unix_ms,omitempty"`
+	// When it was set.
+	SetUnixMs     int64 `protobuf:"varint,14,opt,name=set_unix_ms,json=setUnixMs,proto3" json:"set_unix_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Schedule) Reset() {
+	*x = Schedule{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Schedule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Schedule) ProtoMessage() {}
+
+func (x *Schedule) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Schedule.ProtoReflect.Descriptor instead.
+func (*Schedule) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Schedule) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Schedule) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *Schedule) GetArgsJson() []byte {
+	if x != nil {
+		return x.ArgsJson
+	}
+	return nil
+}
+
+func (x *Schedule) GetDueUnixMs() int64 {
+	if x != nil {
+		return x.DueUnixMs
+	}
+	return 0
+}
+
+func (x *Schedule) GetEveryMs() int64 {
+	if x != nil {
+		return x.EveryMs
+	}
+	return 0
+}
+
+func (x *Schedule) GetCron() string {
+	if x != nil {
+		return x.Cron
+	}
+	return ""
+}
+
+func (x *Schedule) GetTimeZone() string {
+	if x != nil {
+		return x.TimeZone
+	}
+	return ""
+}
+
+func (x *Schedule) GetMissed() Schedule_Missed {
+	if x != nil {
+		return x.Missed
+	}
+	return Schedule_MISSED_UNSPECIFIED
+}
+
+func (x *Schedule) GetMaxAttempts() uint32 {
+	if x != nil {
+		return x.MaxAttempts
+	}
+	return 0
+}
+
+func (x *Schedule) GetBackoffMs() int64 {
+	if x != nil {
+		return x.BackoffMs
+	}
+	return 0
+}
+
+func (x *Schedule) GetMaxBackoffMs() int64 {
+	if x != nil {
+		return x.MaxBackoffMs
+	}
+	return 0
+}
+
+func (x *Schedule) GetFailed() uint32 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *Schedule) GetOccurrenceUnixMs() int64 {
+	if x != nil {
+		return x.OccurrenceUnixMs
+	}
+	return 0
+}
+
+func (x *Schedule) GetSetUnixMs() int64 {
+	if x != nil {
+		return x.SetUnixMs
+	}
+	return 0
+}
+
+// Send is a message to another actor, delivered after the outcome is committed.
+type Send struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Addressee.
+	Actor *Actor `protobuf:"bytes,1,opt,name=actor,proto3" json:"actor,omitempty"`
+	// Creation, when it may be absent.
+	Creation *Creation `protobuf:"bytes,2,opt,name=creation,proto3" json:"creation,omitempty"`
+	// What it is asked.
+	Invoke *Invoke `protobuf:"bytes,3,opt,name=invoke,proto3" json:"invoke,omitempty"`
+	// Number within the action; see Origin.
+	Number uint32 `protobuf:"varint,4,opt,name=number,proto3" json:"number,omitempty"`
+	// Record key of the addressee.
+	To            []byte `protobuf:"bytes,5,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Send) Reset() {
+	*x = Send{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Send) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Send) ProtoMessage() {}
+
+func (x *Send) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Send.ProtoReflect.Descriptor instead.
+func (*Send) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Send) GetActor() *Actor {
+	if x != nil {
+		return x.Actor
+	}
+	return nil
+}
+
+func (x *Send) GetCreation() *Creation {
+	if x != nil {
+		return x.Creation
+	}
+	return nil
+}
+
+func (x *Send) GetInvoke() *Invoke {
+	if x != nil {
+		return x.Invoke
+	}
+	return nil
+}
+
+func (x *Send) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Send) GetTo() []byte {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
 
 // Error is why an action was refused or failed. A failed action changed nothing.
 type Error struct {
@@ -729,7 +2348,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[8]
+	mi := &file_actorlog_v1_records_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -741,7 +2360,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[8]
+	mi := &file_actorlog_v1_records_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -754,7 +2373,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{8}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Error) GetGroup() string {
@@ -798,14 +2417,19 @@ type Broadcast struct {
 	// Event name.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Positional arguments, a JSON array.
-	ArgsJson      []byte `protobuf:"bytes,2,opt,name=args_json,json=argsJson,proto3" json:"args_json,omitempty"`
+	ArgsJson []byte `protobuf:"bytes,2,opt,name=args_json,json=argsJson,proto3" json:"args_json,omitempty"`
+	// The only connection that gets it, whether it is subscribed or not. Empty: all that are
+	// subscribed.
+	To string `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	// Connections that do not get it.
+	Except        []string `protobuf:"bytes,4,rep,name=except,proto3" json:"except,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Broadcast) Reset() {
 	*x = Broadcast{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[9]
+	mi := &file_actorlog_v1_records_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -817,7 +2441,7 @@ func (x *Broadcast) String() string {
 func (*Broadcast) ProtoMessage() {}
 
 func (x *Broadcast) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[9]
+	mi := &file_actorlog_v1_records_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -830,7 +2454,7 @@ func (x *Broadcast) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Broadcast.ProtoReflect.Descriptor instead.
 func (*Broadcast) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{9}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Broadcast) GetName() string {
@@ -847,9 +2471,23 @@ func (x *Broadcast) GetArgsJson() []byte {
 	return nil
 }
 
+func (x *Broadcast) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *Broadcast) GetExcept() []string {
+	if x != nil {
+		return x.Except
+	}
+	return nil
+}
+
 // Outcome is what happened: the one answer to one action, a record of the
 // events topic. It is valid only if its epoch is that of the latest claim before
-// it and its ref is greater than that of the actor's last valid outcome.
+// it, its place follows on that of the last valid record, and its ref is greater than that of the actor's last valid outcome.
 type Outcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Offset of the action in the same partition of the actions topic.
@@ -889,14 +2527,46 @@ type Outcome struct {
 	// Set when the action was refused out of turn because the mailbox was full:
 	// the ref of the first action of this unbroken run of refusals. Such an
 	// outcome does not advance the actor's last ref.
-	RefusedSince  *int64 `protobuf:"varint,16,opt,name=refused_since,json=refusedSince,proto3,oneof" json:"refused_since,omitempty"`
+	RefusedSince *int64 `protobuf:"varint,16,opt,name=refused_since,json=refusedSince,proto3,oneof" json:"refused_since,omitempty"`
+	// Version of the state's schema after this outcome; 0 for kinds that do not count it.
+	StateVersion uint32 `protobuf:"varint,17,opt,name=state_version,json=stateVersion,proto3" json:"state_version,omitempty"`
+	// Whether the actor came into memory for this action. What OnWake did is part of the outcome.
+	Woke bool `protobuf:"varint,18,opt,name=woke,proto3" json:"woke,omitempty"`
+	// Schedules that were set, or moved on.
+	Scheduled []*Schedule `protobuf:"bytes,19,rep,name=scheduled,proto3" json:"scheduled,omitempty"`
+	// Schedules that are over: cancelled, fired for the last time, or given up.
+	Unscheduled []string `protobuf:"bytes,20,rep,name=unscheduled,proto3" json:"unscheduled,omitempty"`
+	// Messages to other actors.
+	Sends []*Send `protobuf:"bytes,21,rep,name=sends,proto3" json:"sends,omitempty"`
+	// Connections that began or changed.
+	Connected []*Connection `protobuf:"bytes,22,rep,name=connected,proto3" json:"connected,omitempty"`
+	// Connections that ended.
+	Disconnected []*Disconnected `protobuf:"bytes,23,rep,name=disconnected,proto3" json:"disconnected,omitempty"`
+	// Messages to raw sockets.
+	Frames []*Frame `protobuf:"bytes,24,rep,name=frames,proto3" json:"frames,omitempty"`
+	// Messages of queues that were acknowledged.
+	Completed []*Completion `protobuf:"bytes,25,rep,name=completed,proto3" json:"completed,omitempty"`
+	// Whether the message of an Enqueue is in its queue now.
+	Enqueued bool `protobuf:"varint,26,opt,name=enqueued,proto3" json:"enqueued,omitempty"`
+	// Answer to a raw HTTP request.
+	Response *Response `protobuf:"bytes,27,opt,name=response,proto3" json:"response,omitempty"`
+	// Of a Connect and a Subscribe: events that must be asked for with a Subscribe. All others may be had.
+	GuardedEvents []string `protobuf:"bytes,28,rep,name=guarded_events,json=guardedEvents,proto3" json:"guarded_events,omitempty"`
+	// Errors of hooks that did not stop the action, for operators.
+	Warnings []string `protobuf:"bytes,29,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// Version that the state had before, when it has another one now, or its life has ended.
+	PriorVersion *uint32 `protobuf:"varint,31,opt,name=prior_version,json=priorVersion,proto3,oneof" json:"prior_version,omitempty"`
+	// Place in the writer's term: the offset at which it means the record to stand, for it is the only one who writes. It counts up by one from
+	// the epoch, over outcomes, steps and renewed claims. A record that does not follow on the last one that counts is void: something
+	// that it builds on was lost, or it is a copy. The last field of the record.
+	Place         *int64 `protobuf:"varint,30,opt,name=place,proto3,oneof" json:"place,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[10]
+	mi := &file_actorlog_v1_records_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -908,7 +2578,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[10]
+	mi := &file_actorlog_v1_records_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -921,7 +2591,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{10}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Outcome) GetRef() int64 {
@@ -1036,6 +2706,267 @@ func (x *Outcome) GetRefusedSince() int64 {
 	return 0
 }
 
+func (x *Outcome) GetStateVersion() uint32 {
+	if x != nil {
+		return x.StateVersion
+	}
+	return 0
+}
+
+func (x *Outcome) GetWoke() bool {
+	if x != nil {
+		return x.Woke
+	}
+	return false
+}
+
+func (x *Outcome) GetScheduled() []*Schedule {
+	if x != nil {
+		return x.Scheduled
+	}
+	return nil
+}
+
+func (x *Outcome) GetUnscheduled() []string {
+	if x != nil {
+		return x.Unscheduled
+	}
+	return nil
+}
+
+func (x *Outcome) GetSends() []*Send {
+	if x != nil {
+		return x.Sends
+	}
+	return nil
+}
+
+func (x *Outcome) GetConnected() []*Connection {
+	if x != nil {
+		return x.Connected
+	}
+	return nil
+}
+
+func (x *Outcome) GetDisconnected() []*Disconnected {
+	if x != nil {
+		return x.Disconnected
+	}
+	return nil
+}
+
+func (x *Outcome) GetFrames() []*Frame {
+	if x != nil {
+		return x.Frames
+	}
+	return nil
+}
+
+func (x *Outcome) GetCompleted() []*Completion {
+	if x != nil {
+		return x.Completed
+	}
+	return nil
+}
+
+func (x *Outcome) GetEnqueued() bool {
+	if x != nil {
+		return x.Enqueued
+	}
+	return false
+}
+
+func (x *Outcome) GetResponse() *Response {
+	if x != nil {
+		return x.Response
+	}
+	return nil
+}
+
+func (x *Outcome) GetGuardedEvents() []string {
+	if x != nil {
+		return x.GuardedEvents
+	}
+	return nil
+}
+
+func (x *Outcome) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+func (x *Outcome) GetPriorVersion() uint32 {
+	if x != nil && x.PriorVersion != nil {
+		return *x.PriorVersion
+	}
+	return 0
+}
+
+func (x *Outcome) GetPlace() int64 {
+	if x != nil && x.Place != nil {
+		return *x.Place
+	}
+	return 0
+}
+
+// Step is the recorded result of a step of an action under way: a record of the events topic. It counts
+// as an Outcome does. The action has its outcome later; if it is run again before, it takes this
+// result instead of running the step again.
+type Step struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ref of the action.
+	Ref int64 `protobuf:"varint,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	// Epoch of the writer.
+	Epoch int64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The actor.
+	Actor *Actor `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	// Number of the step within the action, from 0.
+	Number uint32 `protobuf:"varint,4,opt,name=number,proto3" json:"number,omitempty"`
+	// Name of the step.
+	Name string `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	// Result, JSON. Unset when the step failed.
+	ResultJson []byte `protobuf:"bytes,6,opt,name=result_json,json=resultJson,proto3,oneof" json:"result_json,omitempty"`
+	// Why it failed for good.
+	Error *Error `protobuf:"bytes,7,opt,name=error,proto3" json:"error,omitempty"`
+	// How often it was tried.
+	Attempts uint32 `protobuf:"varint,8,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// When it was done, by the worker's clock.
+	TimeUnixMs int64 `protobuf:"varint,9,opt,name=time_unix_ms,json=timeUnixMs,proto3" json:"time_unix_ms,omitempty"`
+	// How long it took, pauses included.
+	DurationUs int64 `protobuf:"varint,10,opt,name=duration_us,json=durationUs,proto3" json:"duration_us,omitempty"`
+	// Offset of the actor's previous record in this partition, as in Outcome.
+	Prev *int64 `protobuf:"varint,11,opt,name=prev,proto3,oneof" json:"prev,omitempty"`
+	// Version of the code that ran.
+	CodeVersion string `protobuf:"bytes,12,opt,name=code_version,json=codeVersion,proto3" json:"code_version,omitempty"`
+	// Place in the writer's term, as in Outcome.
+	Place         *int64 `protobuf:"varint,30,opt,name=place,proto3,oneof" json:"place,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Step) Reset() {
+	*x = Step{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Step) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Step) ProtoMessage() {}
+
+func (x *Step) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Step.ProtoReflect.Descriptor instead.
+func (*Step) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *Step) GetRef() int64 {
+	if x != nil {
+		return x.Ref
+	}
+	return 0
+}
+
+func (x *Step) GetEpoch() int64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Step) GetActor() *Actor {
+	if x != nil {
+		return x.Actor
+	}
+	return nil
+}
+
+func (x *Step) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Step) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Step) GetResultJson() []byte {
+	if x != nil {
+		return x.ResultJson
+	}
+	return nil
+}
+
+func (x *Step) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *Step) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *Step) GetTimeUnixMs() int64 {
+	if x != nil {
+		return x.TimeUnixMs
+	}
+	return 0
+}
+
+func (x *Step) GetDurationUs() int64 {
+	if x != nil {
+		return x.DurationUs
+	}
+	return 0
+}
+
+func (x *Step) GetPrev() int64 {
+	if x != nil && x.Prev != nil {
+		return *x.Prev
+	}
+	return 0
+}
+
+func (x *Step) GetCodeVersion() string {
+	if x != nil {
+		return x.CodeVersion
+	}
+	return ""
+}
+
+func (x *Step) GetPlace() int64 {
+	if x != nil && x.Place != nil {
+		return *x.Place
+	}
+	return 0
+}
+
 // Claim proves ownership of a shard: a record of the events topic.
 type Claim struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1046,14 +2977,20 @@ type Claim struct {
 	// Epoch that is renewed; unset in a new claim, whose own offset is its epoch.
 	RenewsEpoch *int64 `protobuf:"varint,3,opt,name=renews_epoch,json=renewsEpoch,proto3,oneof" json:"renews_epoch,omitempty"`
 	// When it was written.
-	TimeUnixMs    int64 `protobuf:"varint,4,opt,name=time_unix_ms,json=timeUnixMs,proto3" json:"time_unix_ms,omitempty"`
+	TimeUnixMs int64 `protobuf:"varint,4,opt,name=time_unix_ms,json=timeUnixMs,proto3" json:"time_unix_ms,omitempty"`
+	// Number of that version: a shard never moves to a lower one. 0: not counted.
+	Version uint64 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
+	// Place of a renewed claim in its term, as in Outcome.
+	Place *int64 `protobuf:"varint,6,opt,name=place,proto3,oneof" json:"place,omitempty"`
+	// Place up to which its writer knows that all records of the term were written.
+	Confirmed     *int64 `protobuf:"varint,7,opt,name=confirmed,proto3,oneof" json:"confirmed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Claim) Reset() {
 	*x = Claim{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[11]
+	mi := &file_actorlog_v1_records_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1065,7 +3002,7 @@ func (x *Claim) String() string {
 func (*Claim) ProtoMessage() {}
 
 func (x *Claim) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[11]
+	mi := &file_actorlog_v1_records_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1078,7 +3015,7 @@ func (x *Claim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claim.ProtoReflect.Descriptor instead.
 func (*Claim) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{11}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Claim) GetWorker() string {
@@ -1109,6 +3046,292 @@ func (x *Claim) GetTimeUnixMs() int64 {
 	return 0
 }
 
+func (x *Claim) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Claim) GetPlace() int64 {
+	if x != nil && x.Place != nil {
+		return *x.Place
+	}
+	return 0
+}
+
+func (x *Claim) GetConfirmed() int64 {
+	if x != nil && x.Confirmed != nil {
+		return *x.Confirmed
+	}
+	return 0
+}
+
+// QueuedMessage is a message in a queue of an actor.
+type QueuedMessage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Message: the ref of the action that brought it.
+	Id int64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Queue.
+	Queue string `protobuf:"bytes,2,opt,name=queue,proto3" json:"queue,omitempty"`
+	// Message. Empty when it is to be read from the outcome at offset.
+	BodyJson []byte `protobuf:"bytes,3,opt,name=body_json,json=bodyJson,proto3" json:"body_json,omitempty"`
+	// Offset of the outcome that took it in.
+	Offset int64 `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"`
+	// Length of the message.
+	Size int64 `protobuf:"varint,5,opt,name=size,proto3" json:"size,omitempty"`
+	// The actor's time of that outcome.
+	TimeUnixMs    int64 `protobuf:"varint,6,opt,name=time_unix_ms,json=timeUnixMs,proto3" json:"time_unix_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueuedMessage) Reset() {
+	*x = QueuedMessage{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueuedMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueuedMessage) ProtoMessage() {}
+
+func (x *QueuedMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueuedMessage.ProtoReflect.Descriptor instead.
+func (*QueuedMessage) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *QueuedMessage) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *QueuedMessage) GetQueue() string {
+	if x != nil {
+		return x.Queue
+	}
+	return ""
+}
+
+func (x *QueuedMessage) GetBodyJson() []byte {
+	if x != nil {
+		return x.BodyJson
+	}
+	return nil
+}
+
+func (x *QueuedMessage) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *QueuedMessage) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *QueuedMessage) GetTimeUnixMs() int64 {
+	if x != nil {
+		return x.TimeUnixMs
+	}
+	return 0
+}
+
+// Asked is a request of another actor that this one remembers.
+type Asked struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who asked. Settled is not set.
+	Origin *Origin `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
+	// Offset of its outcome in the events topic.
+	Offset        int64 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Asked) Reset() {
+	*x = Asked{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Asked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Asked) ProtoMessage() {}
+
+func (x *Asked) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Asked.ProtoReflect.Descriptor instead.
+func (*Asked) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *Asked) GetOrigin() *Origin {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
+}
+
+func (x *Asked) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+// Settled says from where on actions of a shard may still ask.
+type Settled struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Shard.
+	Partition int32 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	// Actions below this ref do not ask any more.
+	Ref           int64 `protobuf:"varint,2,opt,name=ref,proto3" json:"ref,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Settled) Reset() {
+	*x = Settled{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Settled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Settled) ProtoMessage() {}
+
+func (x *Settled) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Settled.ProtoReflect.Descriptor instead.
+func (*Settled) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *Settled) GetPartition() int32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *Settled) GetRef() int64 {
+	if x != nil {
+		return x.Ref
+	}
+	return 0
+}
+
+// KindCount is the number of living actors of one kind whose state has one version.
+type KindCount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Kind.
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Version of the state's schema.
+	StateVersion uint32 `protobuf:"varint,2,opt,name=state_version,json=stateVersion,proto3" json:"state_version,omitempty"`
+	// How many there are.
+	Count         int64 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KindCount) Reset() {
+	*x = KindCount{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KindCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KindCount) ProtoMessage() {}
+
+func (x *KindCount) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KindCount.ProtoReflect.Descriptor instead.
+func (*KindCount) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *KindCount) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *KindCount) GetStateVersion() uint32 {
+	if x != nil {
+		return x.StateVersion
+	}
+	return 0
+}
+
+func (x *KindCount) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 // Recent is a request with an idempotency key that the actor remembers.
 type Recent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1126,7 +3349,7 @@ type Recent struct {
 
 func (x *Recent) Reset() {
 	*x = Recent{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[12]
+	mi := &file_actorlog_v1_records_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1138,7 +3361,7 @@ func (x *Recent) String() string {
 func (*Recent) ProtoMessage() {}
 
 func (x *Recent) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[12]
+	mi := &file_actorlog_v1_records_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1151,7 +3374,7 @@ func (x *Recent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recent.ProtoReflect.Descriptor instead.
 func (*Recent) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{12}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Recent) GetKey() string {
@@ -1195,7 +3418,7 @@ type RefRange struct {
 
 func (x *RefRange) Reset() {
 	*x = RefRange{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[13]
+	mi := &file_actorlog_v1_records_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1207,7 +3430,7 @@ func (x *RefRange) String() string {
 func (*RefRange) ProtoMessage() {}
 
 func (x *RefRange) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[13]
+	mi := &file_actorlog_v1_records_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1220,7 +3443,7 @@ func (x *RefRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefRange.ProtoReflect.Descriptor instead.
 func (*RefRange) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{13}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RefRange) GetFirst() int64 {
@@ -1258,14 +3481,28 @@ type Snapshot struct {
 	// Actions after last_ref that were refused out of turn already.
 	Refused []*RefRange `protobuf:"bytes,8,rep,name=refused,proto3" json:"refused,omitempty"`
 	// Why the actor is out of service: an event of it could not be applied. Empty otherwise.
-	Broken        string `protobuf:"bytes,9,opt,name=broken,proto3" json:"broken,omitempty"`
+	Broken string `protobuf:"bytes,9,opt,name=broken,proto3" json:"broken,omitempty"`
+	// Version of its state's schema.
+	StateVersion uint32 `protobuf:"varint,10,opt,name=state_version,json=stateVersion,proto3" json:"state_version,omitempty"`
+	// Its connections, oldest first.
+	Connections []*Connection `protobuf:"bytes,11,rep,name=connections,proto3" json:"connections,omitempty"`
+	// Its schedules, by id.
+	Schedules []*Schedule `protobuf:"bytes,12,rep,name=schedules,proto3" json:"schedules,omitempty"`
+	// Messages in its queues, oldest first.
+	Queue []*QueuedMessage `protobuf:"bytes,13,rep,name=queue,proto3" json:"queue,omitempty"`
+	// Requests of other actors that may come again.
+	Asked []*Asked `protobuf:"bytes,14,rep,name=asked,proto3" json:"asked,omitempty"`
+	// From where on the actions of other shards may still ask, by partition.
+	Settled []*Settled `protobuf:"bytes,15,rep,name=settled,proto3" json:"settled,omitempty"`
+	// Steps of the action under way, in order.
+	Steps         []*Step `protobuf:"bytes,16,rep,name=steps,proto3" json:"steps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[14]
+	mi := &file_actorlog_v1_records_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1277,7 +3514,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[14]
+	mi := &file_actorlog_v1_records_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1290,7 +3527,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{14}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Snapshot) GetActor() *Actor {
@@ -1356,6 +3593,55 @@ func (x *Snapshot) GetBroken() string {
 	return ""
 }
 
+func (x *Snapshot) GetStateVersion() uint32 {
+	if x != nil {
+		return x.StateVersion
+	}
+	return 0
+}
+
+func (x *Snapshot) GetConnections() []*Connection {
+	if x != nil {
+		return x.Connections
+	}
+	return nil
+}
+
+func (x *Snapshot) GetSchedules() []*Schedule {
+	if x != nil {
+		return x.Schedules
+	}
+	return nil
+}
+
+func (x *Snapshot) GetQueue() []*QueuedMessage {
+	if x != nil {
+		return x.Queue
+	}
+	return nil
+}
+
+func (x *Snapshot) GetAsked() []*Asked {
+	if x != nil {
+		return x.Asked
+	}
+	return nil
+}
+
+func (x *Snapshot) GetSettled() []*Settled {
+	if x != nil {
+		return x.Settled
+	}
+	return nil
+}
+
+func (x *Snapshot) GetSteps() []*Step {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
 // Checkpoint says from where a shard recovers: a record of the snapshots topic,
 // written in the same transaction as the snapshots it stands for.
 type Checkpoint struct {
@@ -1373,14 +3659,20 @@ type Checkpoint struct {
 	// When it was written.
 	TimeUnixMs int64 `protobuf:"varint,6,opt,name=time_unix_ms,json=timeUnixMs,proto3" json:"time_unix_ms,omitempty"`
 	// The gateways' sequence numbers below actions_offset.
-	Senders       []*Sender `protobuf:"bytes,7,rep,name=senders,proto3" json:"senders,omitempty"`
+	Senders []*Sender `protobuf:"bytes,7,rep,name=senders,proto3" json:"senders,omitempty"`
+	// Offsets of outcomes below events_offset that sent what is not known to be delivered.
+	Undelivered []int64 `protobuf:"varint,8,rep,packed,name=undelivered,proto3" json:"undelivered,omitempty"`
+	// How many actors there are, by kind and version of their state.
+	Kinds []*KindCount `protobuf:"bytes,9,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	// Number of the worker's version; see Claim.
+	Version       uint64 `protobuf:"varint,10,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[15]
+	mi := &file_actorlog_v1_records_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1392,7 +3684,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[15]
+	mi := &file_actorlog_v1_records_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1405,7 +3697,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{15}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Checkpoint) GetEventsOffset() int64 {
@@ -1457,6 +3749,27 @@ func (x *Checkpoint) GetSenders() []*Sender {
 	return nil
 }
 
+func (x *Checkpoint) GetUndelivered() []int64 {
+	if x != nil {
+		return x.Undelivered
+	}
+	return nil
+}
+
+func (x *Checkpoint) GetKinds() []*KindCount {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *Checkpoint) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
 // Sender is how far one gateway's actions were read.
 type Sender struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1472,7 +3785,7 @@ type Sender struct {
 
 func (x *Sender) Reset() {
 	*x = Sender{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[16]
+	mi := &file_actorlog_v1_records_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1484,7 +3797,7 @@ func (x *Sender) String() string {
 func (*Sender) ProtoMessage() {}
 
 func (x *Sender) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[16]
+	mi := &file_actorlog_v1_records_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1497,7 +3810,7 @@ func (x *Sender) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sender.ProtoReflect.Descriptor instead.
 func (*Sender) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{16}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Sender) GetGateway() string {
@@ -1536,7 +3849,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[17]
+	mi := &file_actorlog_v1_records_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1548,7 +3861,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[17]
+	mi := &file_actorlog_v1_records_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1561,7 +3874,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{17}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Lease) GetGateway() string {
@@ -1617,7 +3930,61 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"input_json\x18\x03 \x01(\fR\tinputJson\"\t\n" +
 	"\aResolve\"\x06\n" +
 	"\x04Read\"\t\n" +
-	"\aDestroy\"\xdc\x03\n" +
+	"\aDestroy\"2\n" +
+	"\x06Header\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\"\x98\x01\n" +
+	"\tHandshake\x12#\n" +
+	"\rconnection_id\x18\x01 \x01(\tR\fconnectionId\x12\x1f\n" +
+	"\vparams_json\x18\x02 \x01(\fR\n" +
+	"paramsJson\x12-\n" +
+	"\aheaders\x18\x03 \x03(\v2\x13.actorlog.v1.HeaderR\aheaders\x12\x16\n" +
+	"\x06target\x18\x04 \x01(\tR\x06target\"\x1b\n" +
+	"\aConnect\x12\x10\n" +
+	"\x03raw\x18\x01 \x01(\bR\x03raw\"]\n" +
+	"\n" +
+	"Disconnect\x12#\n" +
+	"\rconnection_id\x18\x01 \x01(\tR\fconnectionId\x12\x12\n" +
+	"\x04code\x18\x02 \x01(\rR\x04code\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"#\n" +
+	"\tSubscribe\x12\x16\n" +
+	"\x06events\x18\x01 \x03(\tR\x06events\"G\n" +
+	"\x04Fire\x12\x1f\n" +
+	"\vschedule_id\x18\x01 \x01(\tR\n" +
+	"scheduleId\x12\x1e\n" +
+	"\vdue_unix_ms\x18\x02 \x01(\x03R\tdueUnixMs\"P\n" +
+	"\aEnqueue\x12\x14\n" +
+	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x1b\n" +
+	"\tbody_json\x18\x02 \x01(\fR\bbodyJson\x12\x12\n" +
+	"\x04wait\x18\x03 \x01(\bR\x04wait\"P\n" +
+	"\n" +
+	"Completion\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x01 \x01(\x03R\tmessageId\x12#\n" +
+	"\rresponse_json\x18\x02 \x01(\fR\fresponseJson\"E\n" +
+	"\bComplete\x129\n" +
+	"\vcompletions\x18\x01 \x03(\v2\x17.actorlog.v1.CompletionR\vcompletions\"v\n" +
+	"\aRequest\x12\x16\n" +
+	"\x06method\x18\x01 \x01(\tR\x06method\x12-\n" +
+	"\aheaders\x18\x02 \x03(\v2\x13.actorlog.v1.HeaderR\aheaders\x12\x12\n" +
+	"\x04body\x18\x03 \x01(\fR\x04body\x12\x10\n" +
+	"\x03url\x18\x04 \x01(\tR\x03url\"e\n" +
+	"\bResponse\x12\x16\n" +
+	"\x06status\x18\x01 \x01(\rR\x06status\x12-\n" +
+	"\aheaders\x18\x02 \x03(\v2\x13.actorlog.v1.HeaderR\aheaders\x12\x12\n" +
+	"\x04body\x18\x03 \x01(\fR\x04body\"7\n" +
+	"\rSocketMessage\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\bR\x04text\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\"\a\n" +
+	"\x05Sleep\"\x06\n" +
+	"\x04Wake\"\xa4\x01\n" +
+	"\x06Origin\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\x05R\tpartition\x12\x14\n" +
+	"\x05actor\x18\x02 \x01(\fR\x05actor\x12\x10\n" +
+	"\x03ref\x18\x03 \x01(\x03R\x03ref\x12\x16\n" +
+	"\x06number\x18\x04 \x01(\rR\x06number\x12\x18\n" +
+	"\asettled\x18\x05 \x01(\x03R\asettled\x12\"\n" +
+	"\x02by\x18\x06 \x01(\v2\x12.actorlog.v1.ActorR\x02by\"\x94\t\n" +
 	"\x06Action\x12(\n" +
 	"\x05actor\x18\x01 \x01(\v2\x12.actorlog.v1.ActorR\x05actor\x12\x1d\n" +
 	"\n" +
@@ -1627,21 +3994,91 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\ftime_unix_ms\x18\x05 \x01(\x03R\n" +
 	"timeUnixMs\x121\n" +
 	"\bcreation\x18\x06 \x01(\v2\x15.actorlog.v1.CreationR\bcreation\x12\x1a\n" +
-	"\bsequence\x18\a \x01(\x04R\bsequence\x12-\n" +
+	"\bsequence\x18\a \x01(\x04R\bsequence\x124\n" +
+	"\thandshake\x18\b \x01(\v2\x16.actorlog.v1.HandshakeR\thandshake\x12+\n" +
+	"\x06origin\x18\t \x01(\v2\x13.actorlog.v1.OriginR\x06origin\x12(\n" +
+	"\x05chain\x18\n" +
+	" \x03(\v2\x12.actorlog.v1.ActorR\x05chain\x12(\n" +
+	"\x10deadline_unix_ms\x18\v \x01(\x03R\x0edeadlineUnixMs\x12-\n" +
 	"\x06invoke\x18\x14 \x01(\v2\x13.actorlog.v1.InvokeH\x00R\x06invoke\x120\n" +
 	"\aresolve\x18\x15 \x01(\v2\x14.actorlog.v1.ResolveH\x00R\aresolve\x12'\n" +
 	"\x04read\x18\x16 \x01(\v2\x11.actorlog.v1.ReadH\x00R\x04read\x120\n" +
-	"\adestroy\x18\x17 \x01(\v2\x14.actorlog.v1.DestroyH\x00R\adestroyB\x06\n" +
-	"\x04body\"\x88\x01\n" +
+	"\adestroy\x18\x17 \x01(\v2\x14.actorlog.v1.DestroyH\x00R\adestroy\x120\n" +
+	"\aconnect\x18\x18 \x01(\v2\x14.actorlog.v1.ConnectH\x00R\aconnect\x129\n" +
+	"\n" +
+	"disconnect\x18\x19 \x01(\v2\x17.actorlog.v1.DisconnectH\x00R\n" +
+	"disconnect\x126\n" +
+	"\tsubscribe\x18\x1a \x01(\v2\x16.actorlog.v1.SubscribeH\x00R\tsubscribe\x12'\n" +
+	"\x04fire\x18\x1b \x01(\v2\x11.actorlog.v1.FireH\x00R\x04fire\x120\n" +
+	"\aenqueue\x18\x1c \x01(\v2\x14.actorlog.v1.EnqueueH\x00R\aenqueue\x123\n" +
+	"\bcomplete\x18\x1d \x01(\v2\x15.actorlog.v1.CompleteH\x00R\bcomplete\x120\n" +
+	"\arequest\x18\x1e \x01(\v2\x14.actorlog.v1.RequestH\x00R\arequest\x12C\n" +
+	"\x0esocket_message\x18\x1f \x01(\v2\x1a.actorlog.v1.SocketMessageH\x00R\rsocketMessage\x12*\n" +
+	"\x05sleep\x18  \x01(\v2\x12.actorlog.v1.SleepH\x00R\x05sleep\x12'\n" +
+	"\x04wake\x18! \x01(\v2\x11.actorlog.v1.WakeH\x00R\x04wakeB\x06\n" +
+	"\x04body\"\xe0\x01\n" +
+	"\n" +
+	"Connection\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\agateway\x18\x02 \x01(\tR\agateway\x12\x1f\n" +
+	"\vparams_json\x18\x03 \x01(\fR\n" +
+	"paramsJson\x12\x1d\n" +
+	"\n" +
+	"state_json\x18\x04 \x01(\fR\tstateJson\x12\x1c\n" +
+	"\tprincipal\x18\x05 \x01(\tR\tprincipal\x12 \n" +
+	"\ftime_unix_ms\x18\x06 \x01(\x03R\n" +
+	"timeUnixMs\x12\x10\n" +
+	"\x03raw\x18\a \x01(\bR\x03raw\x12\x16\n" +
+	"\x06target\x18\b \x01(\tR\x06target\"\x8e\x01\n" +
+	"\fDisconnected\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\agateway\x18\x02 \x01(\tR\agateway\x12\x12\n" +
+	"\x04code\x18\x03 \x01(\rR\x04code\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12(\n" +
+	"\x05error\x18\x05 \x01(\v2\x12.actorlog.v1.ErrorR\x05error\"b\n" +
+	"\x05Frame\x12#\n" +
+	"\rconnection_id\x18\x01 \x01(\tR\fconnectionId\x124\n" +
+	"\amessage\x18\x02 \x01(\v2\x1a.actorlog.v1.SocketMessageR\amessage\"\x9d\x04\n" +
+	"\bSchedule\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06action\x18\x02 \x01(\tR\x06action\x12\x1b\n" +
+	"\targs_json\x18\x03 \x01(\fR\bargsJson\x12\x1e\n" +
+	"\vdue_unix_ms\x18\x04 \x01(\x03R\tdueUnixMs\x12\x19\n" +
+	"\bevery_ms\x18\x05 \x01(\x03R\aeveryMs\x12\x12\n" +
+	"\x04cron\x18\x06 \x01(\tR\x04cron\x12\x1b\n" +
+	"\ttime_zone\x18\a \x01(\tR\btimeZone\x124\n" +
+	"\x06missed\x18\b \x01(\x0e2\x1c.actorlog.v1.Schedule.MissedR\x06missed\x12!\n" +
+	"\fmax_attempts\x18\t \x01(\rR\vmaxAttempts\x12\x1d\n" +
+	"\n" +
+	"backoff_ms\x18\n" +
+	" \x01(\x03R\tbackoffMs\x12$\n" +
+	"\x0emax_backoff_ms\x18\v \x01(\x03R\fmaxBackoffMs\x12\x16\n" +
+	"\x06failed\x18\f \x01(\rR\x06failed\x12,\n" +
+	"\x12occurrence_unix_ms\x18\r \x01(\x03R\x10occurrenceUnixMs\x12\x1e\n" +
+	"\vset_unix_ms\x18\x0e \x01(\x03R\tsetUnixMs\"\\\n" +
+	"\x06Missed\x12\x16\n" +
+	"\x12MISSED_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10MISSED_FIRE_ONCE\x10\x01\x12\x0f\n" +
+	"\vMISSED_SKIP\x10\x02\x12\x13\n" +
+	"\x0fMISSED_FIRE_ALL\x10\x03\"\xb8\x01\n" +
+	"\x04Send\x12(\n" +
+	"\x05actor\x18\x01 \x01(\v2\x12.actorlog.v1.ActorR\x05actor\x121\n" +
+	"\bcreation\x18\x02 \x01(\v2\x15.actorlog.v1.CreationR\bcreation\x12+\n" +
+	"\x06invoke\x18\x03 \x01(\v2\x13.actorlog.v1.InvokeR\x06invoke\x12\x16\n" +
+	"\x06number\x18\x04 \x01(\rR\x06number\x12\x0e\n" +
+	"\x02to\x18\x05 \x01(\fR\x02to\"\x88\x01\n" +
 	"\x05Error\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12#\n" +
 	"\rmetadata_json\x18\x04 \x01(\fR\fmetadataJson\x12\x16\n" +
-	"\x06detail\x18\x05 \x01(\tR\x06detail\"<\n" +
+	"\x06detail\x18\x05 \x01(\tR\x06detail\"d\n" +
 	"\tBroadcast\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
-	"\targs_json\x18\x02 \x01(\fR\bargsJson\"\x83\x05\n" +
+	"\targs_json\x18\x02 \x01(\fR\bargsJson\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\tR\x02to\x12\x16\n" +
+	"\x06except\x18\x04 \x03(\tR\x06except\"\x88\n" +
+	"\n" +
 	"\aOutcome\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\x03R\x03ref\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x03R\x05epoch\x12(\n" +
@@ -1666,19 +4103,81 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"broadcasts\x124\n" +
 	"\tlifecycle\x18\x0e \x01(\x0e2\x16.actorlog.v1.LifecycleR\tlifecycle\x12\x1d\n" +
 	"\arepeats\x18\x0f \x01(\x03H\x02R\arepeats\x88\x01\x01\x12(\n" +
-	"\rrefused_since\x18\x10 \x01(\x03H\x03R\frefusedSince\x88\x01\x01B\a\n" +
+	"\rrefused_since\x18\x10 \x01(\x03H\x03R\frefusedSince\x88\x01\x01\x12#\n" +
+	"\rstate_version\x18\x11 \x01(\rR\fstateVersion\x12\x12\n" +
+	"\x04woke\x18\x12 \x01(\bR\x04woke\x123\n" +
+	"\tscheduled\x18\x13 \x03(\v2\x15.actorlog.v1.ScheduleR\tscheduled\x12 \n" +
+	"\vunscheduled\x18\x14 \x03(\tR\vunscheduled\x12'\n" +
+	"\x05sends\x18\x15 \x03(\v2\x11.actorlog.v1.SendR\x05sends\x125\n" +
+	"\tconnected\x18\x16 \x03(\v2\x17.actorlog.v1.ConnectionR\tconnected\x12=\n" +
+	"\fdisconnected\x18\x17 \x03(\v2\x19.actorlog.v1.DisconnectedR\fdisconnected\x12*\n" +
+	"\x06frames\x18\x18 \x03(\v2\x12.actorlog.v1.FrameR\x06frames\x125\n" +
+	"\tcompleted\x18\x19 \x03(\v2\x17.actorlog.v1.CompletionR\tcompleted\x12\x1a\n" +
+	"\benqueued\x18\x1a \x01(\bR\benqueued\x121\n" +
+	"\bresponse\x18\x1b \x01(\v2\x15.actorlog.v1.ResponseR\bresponse\x12%\n" +
+	"\x0eguarded_events\x18\x1c \x03(\tR\rguardedEvents\x12\x1a\n" +
+	"\bwarnings\x18\x1d \x03(\tR\bwarnings\x12(\n" +
+	"\rprior_version\x18\x1f \x01(\rH\x04R\fpriorVersion\x88\x01\x01\x12\x19\n" +
+	"\x05place\x18\x1e \x01(\x03H\x05R\x05place\x88\x01\x01B\a\n" +
 	"\x05_prevB\x0e\n" +
 	"\f_result_jsonB\n" +
 	"\n" +
 	"\b_repeatsB\x10\n" +
-	"\x0e_refused_since\"\x9d\x01\n" +
+	"\x0e_refused_sinceB\x10\n" +
+	"\x0e_prior_versionB\b\n" +
+	"\x06_place\"\xad\x03\n" +
+	"\x04Step\x12\x10\n" +
+	"\x03ref\x18\x01 \x01(\x03R\x03ref\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x03R\x05epoch\x12(\n" +
+	"\x05actor\x18\x03 \x01(\v2\x12.actorlog.v1.ActorR\x05actor\x12\x16\n" +
+	"\x06number\x18\x04 \x01(\rR\x06number\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x12$\n" +
+	"\vresult_json\x18\x06 \x01(\fH\x00R\n" +
+	"resultJson\x88\x01\x01\x12(\n" +
+	"\x05error\x18\a \x01(\v2\x12.actorlog.v1.ErrorR\x05error\x12\x1a\n" +
+	"\battempts\x18\b \x01(\rR\battempts\x12 \n" +
+	"\ftime_unix_ms\x18\t \x01(\x03R\n" +
+	"timeUnixMs\x12\x1f\n" +
+	"\vduration_us\x18\n" +
+	" \x01(\x03R\n" +
+	"durationUs\x12\x17\n" +
+	"\x04prev\x18\v \x01(\x03H\x01R\x04prev\x88\x01\x01\x12!\n" +
+	"\fcode_version\x18\f \x01(\tR\vcodeVersion\x12\x19\n" +
+	"\x05place\x18\x1e \x01(\x03H\x02R\x05place\x88\x01\x01B\x0e\n" +
+	"\f_result_jsonB\a\n" +
+	"\x05_prevB\b\n" +
+	"\x06_place\"\x8d\x02\n" +
 	"\x05Claim\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12!\n" +
 	"\fcode_version\x18\x02 \x01(\tR\vcodeVersion\x12&\n" +
 	"\frenews_epoch\x18\x03 \x01(\x03H\x00R\vrenewsEpoch\x88\x01\x01\x12 \n" +
 	"\ftime_unix_ms\x18\x04 \x01(\x03R\n" +
-	"timeUnixMsB\x0f\n" +
-	"\r_renews_epoch\"v\n" +
+	"timeUnixMs\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\x04R\aversion\x12\x19\n" +
+	"\x05place\x18\x06 \x01(\x03H\x01R\x05place\x88\x01\x01\x12!\n" +
+	"\tconfirmed\x18\a \x01(\x03H\x02R\tconfirmed\x88\x01\x01B\x0f\n" +
+	"\r_renews_epochB\b\n" +
+	"\x06_placeB\f\n" +
+	"\n" +
+	"_confirmed\"\xa0\x01\n" +
+	"\rQueuedMessage\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x14\n" +
+	"\x05queue\x18\x02 \x01(\tR\x05queue\x12\x1b\n" +
+	"\tbody_json\x18\x03 \x01(\fR\bbodyJson\x12\x16\n" +
+	"\x06offset\x18\x04 \x01(\x03R\x06offset\x12\x12\n" +
+	"\x04size\x18\x05 \x01(\x03R\x04size\x12 \n" +
+	"\ftime_unix_ms\x18\x06 \x01(\x03R\n" +
+	"timeUnixMs\"L\n" +
+	"\x05Asked\x12+\n" +
+	"\x06origin\x18\x01 \x01(\v2\x13.actorlog.v1.OriginR\x06origin\x12\x16\n" +
+	"\x06offset\x18\x02 \x01(\x03R\x06offset\"9\n" +
+	"\aSettled\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\x05R\tpartition\x12\x10\n" +
+	"\x03ref\x18\x02 \x01(\x03R\x03ref\"Z\n" +
+	"\tKindCount\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12#\n" +
+	"\rstate_version\x18\x02 \x01(\rR\fstateVersion\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\x03R\x05count\"v\n" +
 	"\x06Recent\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x03R\x06offset\x12 \n" +
@@ -1687,7 +4186,7 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\vfingerprint\x18\x04 \x01(\x06R\vfingerprint\"4\n" +
 	"\bRefRange\x12\x14\n" +
 	"\x05first\x18\x01 \x01(\x03R\x05first\x12\x12\n" +
-	"\x04last\x18\x02 \x01(\x03R\x04last\"\xbd\x02\n" +
+	"\x04last\x18\x02 \x01(\x03R\x04last\"\x87\x05\n" +
 	"\bSnapshot\x12(\n" +
 	"\x05actor\x18\x01 \x01(\v2\x12.actorlog.v1.ActorR\x05actor\x12\x14\n" +
 	"\x05alive\x18\x02 \x01(\bR\x05alive\x12\x1d\n" +
@@ -1700,7 +4199,15 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"timeUnixMs\x12+\n" +
 	"\x06recent\x18\a \x03(\v2\x13.actorlog.v1.RecentR\x06recent\x12/\n" +
 	"\arefused\x18\b \x03(\v2\x15.actorlog.v1.RefRangeR\arefused\x12\x16\n" +
-	"\x06broken\x18\t \x01(\tR\x06broken\"\xfa\x01\n" +
+	"\x06broken\x18\t \x01(\tR\x06broken\x12#\n" +
+	"\rstate_version\x18\n" +
+	" \x01(\rR\fstateVersion\x129\n" +
+	"\vconnections\x18\v \x03(\v2\x17.actorlog.v1.ConnectionR\vconnections\x123\n" +
+	"\tschedules\x18\f \x03(\v2\x15.actorlog.v1.ScheduleR\tschedules\x120\n" +
+	"\x05queue\x18\r \x03(\v2\x1a.actorlog.v1.QueuedMessageR\x05queue\x12(\n" +
+	"\x05asked\x18\x0e \x03(\v2\x12.actorlog.v1.AskedR\x05asked\x12.\n" +
+	"\asettled\x18\x0f \x03(\v2\x14.actorlog.v1.SettledR\asettled\x12'\n" +
+	"\x05steps\x18\x10 \x03(\v2\x11.actorlog.v1.StepR\x05steps\"\xe4\x02\n" +
 	"\n" +
 	"Checkpoint\x12#\n" +
 	"\revents_offset\x18\x01 \x01(\x03R\feventsOffset\x12%\n" +
@@ -1710,7 +4217,11 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\fcode_version\x18\x05 \x01(\tR\vcodeVersion\x12 \n" +
 	"\ftime_unix_ms\x18\x06 \x01(\x03R\n" +
 	"timeUnixMs\x12-\n" +
-	"\asenders\x18\a \x03(\v2\x13.actorlog.v1.SenderR\asenders\"`\n" +
+	"\asenders\x18\a \x03(\v2\x13.actorlog.v1.SenderR\asenders\x12 \n" +
+	"\vundelivered\x18\b \x03(\x03R\vundelivered\x12,\n" +
+	"\x05kinds\x18\t \x03(\v2\x16.actorlog.v1.KindCountR\x05kinds\x12\x18\n" +
+	"\aversion\x18\n" +
+	" \x01(\x04R\aversion\"`\n" +
 	"\x06Sender\x12\x18\n" +
 	"\agateway\x18\x01 \x01(\tR\agateway\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12 \n" +
@@ -1739,53 +4250,120 @@ func file_actorlog_v1_records_proto_rawDescGZIP() []byte {
 	return file_actorlog_v1_records_proto_rawDescData
 }
 
-var file_actorlog_v1_records_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_actorlog_v1_records_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_actorlog_v1_records_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_actorlog_v1_records_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_actorlog_v1_records_proto_goTypes = []any{
-	(Lifecycle)(0),       // 0: actorlog.v1.Lifecycle
-	(Creation_Policy)(0), // 1: actorlog.v1.Creation.Policy
-	(*Actor)(nil),        // 2: actorlog.v1.Actor
-	(*Caller)(nil),       // 3: actorlog.v1.Caller
-	(*Creation)(nil),     // 4: actorlog.v1.Creation
-	(*Invoke)(nil),       // 5: actorlog.v1.Invoke
-	(*Resolve)(nil),      // 6: actorlog.v1.Resolve
-	(*Read)(nil),         // 7: actorlog.v1.Read
-	(*Destroy)(nil),      // 8: actorlog.v1.Destroy
-	(*Action)(nil),       // 9: actorlog.v1.Action
-	(*Error)(nil),        // 10: actorlog.v1.Error
-	(*Broadcast)(nil),    // 11: actorlog.v1.Broadcast
-	(*Outcome)(nil),      // 12: actorlog.v1.Outcome
-	(*Claim)(nil),        // 13: actorlog.v1.Claim
-	(*Recent)(nil),       // 14: actorlog.v1.Recent
-	(*RefRange)(nil),     // 15: actorlog.v1.RefRange
-	(*Snapshot)(nil),     // 16: actorlog.v1.Snapshot
-	(*Checkpoint)(nil),   // 17: actorlog.v1.Checkpoint
-	(*Sender)(nil),       // 18: actorlog.v1.Sender
-	(*Lease)(nil),        // 19: actorlog.v1.Lease
+	(Lifecycle)(0),        // 0: actorlog.v1.Lifecycle
+	(Creation_Policy)(0),  // 1: actorlog.v1.Creation.Policy
+	(Schedule_Missed)(0),  // 2: actorlog.v1.Schedule.Missed
+	(*Actor)(nil),         // 3: actorlog.v1.Actor
+	(*Caller)(nil),        // 4: actorlog.v1.Caller
+	(*Creation)(nil),      // 5: actorlog.v1.Creation
+	(*Invoke)(nil),        // 6: actorlog.v1.Invoke
+	(*Resolve)(nil),       // 7: actorlog.v1.Resolve
+	(*Read)(nil),          // 8: actorlog.v1.Read
+	(*Destroy)(nil),       // 9: actorlog.v1.Destroy
+	(*Header)(nil),        // 10: actorlog.v1.Header
+	(*Handshake)(nil),     // 11: actorlog.v1.Handshake
+	(*Connect)(nil),       // 12: actorlog.v1.Connect
+	(*Disconnect)(nil),    // 13: actorlog.v1.Disconnect
+	(*Subscribe)(nil),     // 14: actorlog.v1.Subscribe
+	(*Fire)(nil),          // 15: actorlog.v1.Fire
+	(*Enqueue)(nil),       // 16: actorlog.v1.Enqueue
+	(*Completion)(nil),    // 17: actorlog.v1.Completion
+	(*Complete)(nil),      // 18: actorlog.v1.Complete
+	(*Request)(nil),       // 19: actorlog.v1.Request
+	(*Response)(nil),      // 20: actorlog.v1.Response
+	(*SocketMessage)(nil), // 21: actorlog.v1.SocketMessage
+	(*Sleep)(nil),         // 22: actorlog.v1.Sleep
+	(*Wake)(nil),          // 23: actorlog.v1.Wake
+	(*Origin)(nil),        // 24: actorlog.v1.Origin
+	(*Action)(nil),        // 25: actorlog.v1.Action
+	(*Connection)(nil),    // 26: actorlog.v1.Connection
+	(*Disconnected)(nil),  // 27: actorlog.v1.Disconnected
+	(*Frame)(nil),         // 28: actorlog.v1.Frame
+	(*Schedule)(nil),      // 29: actorlog.v1.Schedule
+	(*Send)(nil),          // 30: actorlog.v1.Send
+	(*Error)(nil),         // 31: actorlog.v1.Error
+	(*Broadcast)(nil),     // 32: actorlog.v1.Broadcast
+	(*Outcome)(nil),       // 33: actorlog.v1.Outcome
+	(*Step)(nil),          // 34: actorlog.v1.Step
+	(*Claim)(nil),         // 35: actorlog.v1.Claim
+	(*QueuedMessage)(nil), // 36: actorlog.v1.QueuedMessage
+	(*Asked)(nil),         // 37: actorlog.v1.Asked
+	(*Settled)(nil),       // 38: actorlog.v1.Settled
+	(*KindCount)(nil),     // 39: actorlog.v1.KindCount
+	(*Recent)(nil),        // 40: actorlog.v1.Recent
+	(*RefRange)(nil),      // 41: actorlog.v1.RefRange
+	(*Snapshot)(nil),      // 42: actorlog.v1.Snapshot
+	(*Checkpoint)(nil),    // 43: actorlog.v1.Checkpoint
+	(*Sender)(nil),        // 44: actorlog.v1.Sender
+	(*Lease)(nil),         // 45: actorlog.v1.Lease
 }
 var file_actorlog_v1_records_proto_depIdxs = []int32{
 	1,  // 0: actorlog.v1.Creation.policy:type_name -> actorlog.v1.Creation.Policy
-	2,  // 1: actorlog.v1.Action.actor:type_name -> actorlog.v1.Actor
-	3,  // 2: actorlog.v1.Action.caller:type_name -> actorlog.v1.Caller
-	4,  // 3: actorlog.v1.Action.creation:type_name -> actorlog.v1.Creation
-	5,  // 4: actorlog.v1.Action.invoke:type_name -> actorlog.v1.Invoke
-	6,  // 5: actorlog.v1.Action.resolve:type_name -> actorlog.v1.Resolve
-	7,  // 6: actorlog.v1.Action.read:type_name -> actorlog.v1.Read
-	8,  // 7: actorlog.v1.Action.destroy:type_name -> actorlog.v1.Destroy
-	2,  // 8: actorlog.v1.Outcome.actor:type_name -> actorlog.v1.Actor
-	9,  // 9: actorlog.v1.Outcome.action:type_name -> actorlog.v1.Action
-	10, // 10: actorlog.v1.Outcome.error:type_name -> actorlog.v1.Error
-	11, // 11: actorlog.v1.Outcome.broadcasts:type_name -> actorlog.v1.Broadcast
-	0,  // 12: actorlog.v1.Outcome.lifecycle:type_name -> actorlog.v1.Lifecycle
-	2,  // 13: actorlog.v1.Snapshot.actor:type_name -> actorlog.v1.Actor
-	14, // 14: actorlog.v1.Snapshot.recent:type_name -> actorlog.v1.Recent
-	15, // 15: actorlog.v1.Snapshot.refused:type_name -> actorlog.v1.RefRange
-	18, // 16: actorlog.v1.Checkpoint.senders:type_name -> actorlog.v1.Sender
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	10, // 1: actorlog.v1.Handshake.headers:type_name -> actorlog.v1.Header
+	17, // 2: actorlog.v1.Complete.completions:type_name -> actorlog.v1.Completion
+	10, // 3: actorlog.v1.Request.headers:type_name -> actorlog.v1.Header
+	10, // 4: actorlog.v1.Response.headers:type_name -> actorlog.v1.Header
+	3,  // 5: actorlog.v1.Origin.by:type_name -> actorlog.v1.Actor
+	3,  // 6: actorlog.v1.Action.actor:type_name -> actorlog.v1.Actor
+	4,  // 7: actorlog.v1.Action.caller:type_name -> actorlog.v1.Caller
+	5,  // 8: actorlog.v1.Action.creation:type_name -> actorlog.v1.Creation
+	11, // 9: actorlog.v1.Action.handshake:type_name -> actorlog.v1.Handshake
+	24, // 10: actorlog.v1.Action.origin:type_name -> actorlog.v1.Origin
+	3,  // 11: actorlog.v1.Action.chain:type_name -> actorlog.v1.Actor
+	6,  // 12: actorlog.v1.Action.invoke:type_name -> actorlog.v1.Invoke
+	7,  // 13: actorlog.v1.Action.resolve:type_name -> actorlog.v1.Resolve
+	8,  // 14: actorlog.v1.Action.read:type_name -> actorlog.v1.Read
+	9,  // 15: actorlog.v1.Action.destroy:type_name -> actorlog.v1.Destroy
+	12, // 16: actorlog.v1.Action.connect:type_name -> actorlog.v1.Connect
+	13, // 17: actorlog.v1.Action.disconnect:type_name -> actorlog.v1.Disconnect
+	14, // 18: actorlog.v1.Action.subscribe:type_name -> actorlog.v1.Subscribe
+	15, // 19: actorlog.v1.Action.fire:type_name -> actorlog.v1.Fire
+	16, // 20: actorlog.v1.Action.enqueue:type_name -> actorlog.v1.Enqueue
+	18, // 21: actorlog.v1.Action.complete:type_name -> actorlog.v1.Complete
+	19, // 22: actorlog.v1.Action.request:type_name -> actorlog.v1.Request
+	21, // 23: actorlog.v1.Action.socket_message:type_name -> actorlog.v1.SocketMessage
+	22, // 24: actorlog.v1.Action.sleep:type_name -> actorlog.v1.Sleep
+	23, // 25: actorlog.v1.Action.wake:type_name -> actorlog.v1.Wake
+	31, // 26: actorlog.v1.Disconnected.error:type_name -> actorlog.v1.Error
+	21, // 27: actorlog.v1.Frame.message:type_name -> actorlog.v1.SocketMessage
+	2,  // 28: actorlog.v1.Schedule.missed:type_name -> actorlog.v1.Schedule.Missed
+	3,  // 29: actorlog.v1.Send.actor:type_name -> actorlog.v1.Actor
+	5,  // 30: actorlog.v1.Send.creation:type_name -> actorlog.v1.Creation
+	6,  // 31: actorlog.v1.Send.invoke:type_name -> actorlog.v1.Invoke
+	3,  // 32: actorlog.v1.Outcome.actor:type_name -> actorlog.v1.Actor
+	25, // 33: actorlog.v1.Outcome.action:type_name -> actorlog.v1.Action
+	31, // 34: actorlog.v1.Outcome.error:type_name -> actorlog.v1.Error
+	32, // 35: actorlog.v1.Outcome.broadcasts:type_name -> actorlog.v1.Broadcast
+	0,  // 36: actorlog.v1.Outcome.lifecycle:type_name -> actorlog.v1.Lifecycle
+	29, // 37: actorlog.v1.Outcome.scheduled:type_name -> actorlog.v1.Schedule
+	30, // 38: actorlog.v1.Outcome.sends:type_name -> actorlog.v1.Send
+	26, // 39: actorlog.v1.Outcome.connected:type_name -> actorlog.v1.Connection
+	27, // 40: actorlog.v1.Outcome.disconnected:type_name -> actorlog.v1.Disconnected
+	28, // 41: actorlog.v1.Outcome.frames:type_name -> actorlog.v1.Frame
+	17, // 42: actorlog.v1.Outcome.completed:type_name -> actorlog.v1.Completion
+	20, // 43: actorlog.v1.Outcome.response:type_name -> actorlog.v1.Response
+	3,  // 44: actorlog.v1.Step.actor:type_name -> actorlog.v1.Actor
+	31, // 45: actorlog.v1.Step.error:type_name -> actorlog.v1.Error
+	24, // 46: actorlog.v1.Asked.origin:type_name -> actorlog.v1.Origin
+	3,  // 47: actorlog.v1.Snapshot.actor:type_name -> actorlog.v1.Actor
+	40, // 48: actorlog.v1.Snapshot.recent:type_name -> actorlog.v1.Recent
+	41, // 49: actorlog.v1.Snapshot.refused:type_name -> actorlog.v1.RefRange
+	26, // 50: actorlog.v1.Snapshot.connections:type_name -> actorlog.v1.Connection
+	29, // 51: actorlog.v1.Snapshot.schedules:type_name -> actorlog.v1.Schedule
+	36, // 52: actorlog.v1.Snapshot.queue:type_name -> actorlog.v1.QueuedMessage
+	37, // 53: actorlog.v1.Snapshot.asked:type_name -> actorlog.v1.Asked
+	38, // 54: actorlog.v1.Snapshot.settled:type_name -> actorlog.v1.Settled
+	34, // 55: actorlog.v1.Snapshot.steps:type_name -> actorlog.v1.Step
+	44, // 56: actorlog.v1.Checkpoint.senders:type_name -> actorlog.v1.Sender
+	39, // 57: actorlog.v1.Checkpoint.kinds:type_name -> actorlog.v1.KindCount
+	58, // [58:58] is the sub-list for method output_type
+	58, // [58:58] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_actorlog_v1_records_proto_init() }
@@ -1793,21 +4371,32 @@ func file_actorlog_v1_records_proto_init() {
 	if File_actorlog_v1_records_proto != nil {
 		return
 	}
-	file_actorlog_v1_records_proto_msgTypes[7].OneofWrappers = []any{
+	file_actorlog_v1_records_proto_msgTypes[22].OneofWrappers = []any{
 		(*Action_Invoke)(nil),
 		(*Action_Resolve)(nil),
 		(*Action_Read)(nil),
 		(*Action_Destroy)(nil),
+		(*Action_Connect)(nil),
+		(*Action_Disconnect)(nil),
+		(*Action_Subscribe)(nil),
+		(*Action_Fire)(nil),
+		(*Action_Enqueue)(nil),
+		(*Action_Complete)(nil),
+		(*Action_Request)(nil),
+		(*Action_SocketMessage)(nil),
+		(*Action_Sleep)(nil),
+		(*Action_Wake)(nil),
 	}
-	file_actorlog_v1_records_proto_msgTypes[10].OneofWrappers = []any{}
-	file_actorlog_v1_records_proto_msgTypes[11].OneofWrappers = []any{}
+	file_actorlog_v1_records_proto_msgTypes[30].OneofWrappers = []any{}
+	file_actorlog_v1_records_proto_msgTypes[31].OneofWrappers = []any{}
+	file_actorlog_v1_records_proto_msgTypes[32].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_actorlog_v1_records_proto_rawDesc), len(file_actorlog_v1_records_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   18,
+			NumEnums:      3,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
