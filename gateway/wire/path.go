@@ -369,6 +369,9 @@ func decodeSubprotocolParams(value string) (json.RawMessage, error) {
 	if err != nil {
 		return nil, invalid("connection parameters: %v", err)
 	}
+	if len(text) > MaxConnParams {
+		return nil, invalid("connection parameters: %d bytes, more than %d", len(text), MaxConnParams)
+	}
 	return decodeParams([]byte(text))
 }
 
@@ -383,6 +386,9 @@ func decodeParams(text []byte) (json.RawMessage, error) {
 func decodeConnParams(header string) (json.RawMessage, error) {
 	if header == "" {
 		return nil, nil
+	}
+	if len(header) > MaxConnParams {
+		return nil, invalid("connection parameters: %d bytes, more than %d", len(header), MaxConnParams)
 	}
 	text := make([]byte, 0, len(header)+8)
 	for i := range len(header) {

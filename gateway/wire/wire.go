@@ -9,6 +9,9 @@ import (
 // MaxDepth bounds the nesting of values, in both directions.
 const MaxDepth = 256
 
+// MaxConnParams bounds the bytes of connection parameters, as JSON before any escaping.
+const MaxConnParams = 4096
+
 // Encoding is how a client writes messages: its user chose it at createClient.
 type Encoding uint8
 
@@ -174,14 +177,14 @@ type Subprotocols struct {
 
 // ParseSubprotocols reads the values of all Sec-WebSocket-Protocol headers of a
 // request, each a list separated by commas with or without spaces. The error says that
-// parameters are not percent-encoded JSON; everything else of p is set even then, so that the
+// parameters are not percent-encoded JSON of at most [MaxConnParams] bytes; everything else of p is set even then, so that the
 // socket can be accepted and closed with the error's reason.
 func ParseSubprotocols(headers []string) (p Subprotocols, err error) {
 	return parseSubprotocols(headers)
 }
 
 // DecodeConnParams reads the header x-rivet-conn-params: JSON text whose bytes are
-// Latin-1. Empty gives empty.
+// Latin-1, at most [MaxConnParams] of them. Empty gives empty.
 func DecodeConnParams(header string) (json.RawMessage, error) { return decodeConnParams(header) }
 
 // TailKind is what a gateway URL asks of the actor.
