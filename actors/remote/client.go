@@ -343,6 +343,13 @@ func (c *Client) sweep() {
 	}
 }
 
+// Pending is how many requests are under way, and how many may be.
+func (c *Client) Pending() (n, most int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.pending), c.cfg.MaxPending
+}
+
 // Ready returns nil when the brokers answer and the tail has caught up with every
 // shard, else what is missing.
 func (c *Client) Ready(ctx context.Context) error {
