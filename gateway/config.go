@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"go.uber.org/zap"
@@ -51,9 +52,32 @@ type Config struct {
 	// Some clients reconnect at once all the same, for ever. Default 500 ms; -1 is none.
 	RejectDelay time.Duration
 
-	// AllowOrigin says whether pages of an origin may read answers and open sockets.
-	// Default: any may.
-	AllowOrigin func(origin string) bool
+	// BodyTimeout bounds the arrival of a request's body. Default 30 s.
+	BodyTimeout time.Duration
+
+	// MaxRejections is how many sockets of one client address may be rejected per minute, for errors after which
+	// their client is not meant to reconnect, before further upgrades of that address are
+	// put off: the more rejections, the longer. Default 60; -1 is no bound.
+	MaxRejections int
+	// MaxRejectDelay bounds for how long an upgrade is put off. Default 10 s.
+	MaxRejectDelay time.Duration
+	// MaxDelayed is how many sockets of one client address may be put off at once. Further upgrades
+	// are answered 429 if they were to be put off, and further rejections are not delayed. Default 64.
+	MaxDelayed int
+
+	// Origins are the web pages that may use the gateway. Others are refused before anything happens:
+	// 403 auth.forbidden, or a socket that is closed for it. Default: pages of the gateway's own origin and
+	// of loopback origins.
+	Origins Origins
+	// TrustedProxies may say in X-Forwarded-For for whom they ask. Default: nobody may.
+	TrustedProxies []netip.Prefix
+
+	// AdminToken returns the token that admin routes ask for. It is called for every request to them,
+	// by many goroutines, so that a token can change; one of less than [MinAdminToken] bytes
+	// lets nobody in. Default: no token; then admin routes are served to this machine alone, if Loopback is set.
+	AdminToken func() string
+	// Loopback says that the gateway can be reached by this machine alone.
+	Loopback bool
 
 	// Logger for what an operator should know. Default: none.
 	Logger *zap.Logger
@@ -88,9 +112,10 @@ func (c *Config) setDefaults() {
 	defTime(&c.PingInterval, 25*time.Second)
 	defTime(&c.HeartbeatInterval, 15*time.Second)
 	defTime(&c.RejectDelay, 500*time.Millisecond)
-	if c.AllowOrigin == nil {
-		c.AllowOrigin = func(string) bool { return true }
-	}
+	defTime(&c.BodyTimeout, 30*time.Second)
+	def(&c.MaxRejections, 60)
+	defTime(&c.MaxRejectDelay, 10*time.Second)
+	def(&c.MaxDelayed, 64)
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
 	}
@@ -115,6 +140,9 @@ func (c Config) Validate() error {
 		{"CloseTimeout", int64(c.CloseTimeout)},
 		{"PingInterval", int64(c.PingInterval)},
 		{"HeartbeatInterval", int64(c.HeartbeatInterval)},
+		{"BodyTimeout", int64(c.BodyTimeout)},
+		{"MaxRejectDelay", int64(c.MaxRejectDelay)},
+		{"MaxDelayed", int64(c.MaxDelayed)},
 	} {
 		if f.value < 0 {
 			errs = append(errs, fmt.Errorf("%s is negative", f.name))

@@ -42,9 +42,7 @@ func (g *Gateway) newSockets() *melody.Melody {
 		WriteBufferSize: 4 << 10,
 		WriteBufferPool: new(sync.Pool), // an idle socket holds none
 		Subprotocols:    []string{subprotocol},
-		CheckOrigin: func(r *http.Request) bool {
-			return r.Header.Get("Origin") == "" || g.cfg.AllowOrigin(r.Header.Get("Origin"))
-		},
+		CheckOrigin:     func(*http.Request) bool { return true }, // crossOrigin has decided
 		// Compression costs memory per socket, and clients do without.
 		EnableCompression: false,
 		Error: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
@@ -125,7 +123,7 @@ func (g *Gateway) refuseSocket(c *gin.Context, err error) {
 
 func (g *Gateway) newSession(c *gin.Context, protocols wire.Subprotocols, route *wire.GatewayRequest) *session {
 	s := &session{
-		g: g, ray: rayOf(c), id: newUUID(), opened: time.Now(),
+		g: g, ray: rayOf(c), id: newUUID(), opened: time.Now(), route: routeOf(c), address: g.clientAddress(c.Request),
 		encoding: protocols.Encoding, admitted: make(chan struct{}), over: make(chan struct{}),
 		inFlight: make(chan struct{}, g.cfg.MaxInFlight), subscriptions: make(map[string]struct{}),
 	}
@@ -142,6 +140,10 @@ func (g *Gateway) serveSocket(c *gin.Context, s *session) {
 	ctx, cancel := context.WithCancel(c.Request.Context())
 	defer cancel()
 	s.cancel = cancel
+	if !g.awaitTurn(c, s.address) {
+		return
+	}
+	s.opened = time.Now()
 	if !g.sessions.enterSocket(s) {
 		g.fail(c, errUnavailable)
 		return

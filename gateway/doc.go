@@ -30,7 +30,14 @@
 // ("partition:offset" of the outcome), and Idempotent-Replayed: true when the outcome is that
 // of an earlier request with the same Idempotency-Key.
 //
-// Operations: /healthz (the process runs), /readyz (the brokers answer, the tail has caught up).
+// Operations: /healthz (the process runs), /readyz (the brokers answer, the tail has caught up), and
+// for operators alone /admin/... and /debug/pprof/ (see Config.AdminToken).
+//
+// # Web pages
+//
+// What a page may use is decided by [Origins], before anything is appended. The kind of a request is in its
+// URL; where it is in the body, the handler asks (checkKind), and where there is an id only, the actor is looked
+// up first (checkID).
 //
 // # Events over HTTP
 //

@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/gin-gonic/gin"
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/olahol/melody"
 
 	"github.com/actorlog/actorlog/actors/remote"
+	"github.com/actorlog/actorlog/schemas"
 )
 
 // Gateway serves clients over HTTP and WebSocket. It is safe for concurrent use.
@@ -20,6 +23,11 @@ type Gateway struct {
 	sockets  *melody.Melody
 	rooms    rooms
 	sessions sessions
+	// rejections is nil if they are not bounded.
+	rejections *rejections
+	kinds      *lru.Cache[schemas.Hash, string] // see kindOf
+	started    time.Time
+	forwarded  sync.Once // the warning of clientAddress
 
 	// closing is closed when Shutdown begins: streams end, readiness is denied.
 	closing   chan struct{}
@@ -35,7 +43,9 @@ func New(client *remote.Client, cfg Config) (*Gateway, error) {
 	}
 	cfg.setDefaults()
 	cfg.Listener.setDefaults()
-	g := &Gateway{cfg: cfg, client: client, closing: make(chan struct{})}
+	g := &Gateway{
+		cfg: cfg, client: client, closing: make(chan struct{}), rejections: newRejections(&cfg), kinds: newKinds(), started: time.Now(),
+	}
 	g.rooms.init(g)
 	g.sessions.init()
 	g.sockets = g.newSockets()

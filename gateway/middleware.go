@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -27,6 +26,7 @@ const (
 	keyStack    = "stack"
 	keyEvent    = "event"
 	keySession  = "session"
+	keyAddress  = "address"
 )
 
 // Headers of answers.
@@ -103,32 +103,4 @@ func (g *Gateway) recoverPanic(c *gin.Context) {
 		g.writeError(c, http.StatusInternalServerError, errInternal, wire.Format{}, nil)
 	}()
 	c.Next()
-}
-
-// crossOrigin lets pages of allowed origins in, and answers their preflights. Credentials are
-// part of the protocol (/metadata and /actors are fetched with them), so "*" is not an option.
-func (g *Gateway) crossOrigin(c *gin.Context) {
-	h := c.Writer.Header()
-	h.Add("Vary", "Origin")
-	origin := c.GetHeader("Origin")
-	allowed := origin != "" && g.cfg.AllowOrigin(origin)
-	if allowed {
-		h.Set("Access-Control-Allow-Origin", origin)
-		h.Set("Access-Control-Allow-Credentials", "true")
-		h.Set("Access-Control-Expose-Headers", exposed)
-	}
-	if c.Request.Method != http.MethodOptions {
-		c.Next()
-		return
-	}
-	named(c, "preflight")
-	h.Add("Vary", "Access-Control-Request-Headers")
-	if allowed {
-		h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE, OPTIONS, PATCH")
-		if headers := c.Request.Header.Values("Access-Control-Request-Headers"); len(headers) > 0 {
-			h.Set("Access-Control-Allow-Headers", strings.Join(headers, ", "))
-		}
-		h.Set("Access-Control-Max-Age", "86400")
-	}
-	c.AbortWithStatus(http.StatusNoContent)
 }

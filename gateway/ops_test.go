@@ -4,12 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -59,47 +57,13 @@ func TestReadyOnlyWhenBrokersAnswer(t *testing.T) {
 	w.eventually(func() bool { return w.do("GET", "/readyz", "").status == 200 })
 }
 
-func TestCrossOrigin(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, config(func(c *gateway.Config) {
-		c.AllowOrigin = func(origin string) bool { return origin != "https://evil.example" }
-	}))
-	page := header{"Origin": "https://page.example"}
-	for _, target := range []string{"/metadata", "/actors?name=counter&key=x", "/nothing", "/actors/counter/x/state", "/gateway/counter/action/get"} {
-		r := w.do("GET", target, "", page)
-		require.Equal(t, "https://page.example", r.header.Get("Access-Control-Allow-Origin"), target)
-		require.Equal(t, "true", r.header.Get("Access-Control-Allow-Credentials"))
-		require.Contains(t, r.header.Get("Vary"), "Origin")
-		require.Contains(t, strings.ToLower(r.header.Get("Access-Control-Expose-Headers")), "x-rivet-ray-id")
-	}
-	for _, target := range []string{"/metadata", "/nothing", "/actors", "/gateway/counter/action/increment" + getOrCreate + "x", "/actors/counter/x"} {
-		r := w.do("OPTIONS", target, "", page, header{"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type,x-rivet-encoding"})
-		require.Equal(t, 204, r.status, target)
-		require.Equal(t, "https://page.example", r.header.Get("Access-Control-Allow-Origin"))
-		require.Equal(t, "content-type,x-rivet-encoding", r.header.Get("Access-Control-Allow-Headers"))
-		require.Equal(t, "GET, POST, PUT, DELETE, OPTIONS, PATCH", r.header.Get("Access-Control-Allow-Methods"))
-		require.Equal(t, "86400", r.header.Get("Access-Control-Max-Age"))
-	}
-	require.Empty(t, w.do("GET", "/metadata", "").header.Get("Access-Control-Allow-Origin"))
-	require.Empty(t, w.do("GET", "/metadata", "", header{"Origin": "https://evil.example"}).header.Get("Access-Control-Allow-Origin"))
-	w.dial("/gateway/counter/connect"+getOrCreate+"x", http.Header{"Origin": {"https://page.example"}}).init()
-	_, resp, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(w.server.URL, "http")+"/gateway/counter/connect"+getOrCreate+"x",
-		http.Header{"Origin": {"https://evil.example"}})
-	require.ErrorIs(t, err, websocket.ErrBadHandshake)
-	require.Equal(t, 403, resp.StatusCode)
-	// Nothing of this reached an actor, but for the look-ups and the connection.
-	for _, a := range w.worker.actions() {
-		require.Nil(t, a.GetInvoke())
-	}
-}
-
 func TestPanicIsATyped500WithItsCauseInTheLog(t *testing.T) {
 	t.Parallel()
 	core, logs := observer.New(zap.ErrorLevel)
 	w := newWorld(t, logTo(zap.New(core)), config(func(c *gateway.Config) {
-		c.AllowOrigin = func(string) bool { panic("a bug") }
+		c.Listener.BadInput = func(gateway.BadInputInfo) { panic("a bug") }
 	}))
-	r := w.do("GET", "/metadata", "", header{"Origin": "https://page.example"})
+	r := w.do("GET", "/actors", "")
 	require.Equal(t, "500 rivetkit.internal_error", r.failure())
 	require.NotContains(t, r.body, "a bug")
 	entries := logs.All()

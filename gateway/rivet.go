@@ -52,6 +52,8 @@ func (g *Gateway) rivetLookUp(c *gin.Context) {
 		a, err := g.ask(c.Request.Context(), to, to.resolve(nil, ""))
 		var r *refused
 		switch {
+		case err == nil && !g.mayUse(c, a.Outcome.GetActor().GetKind()):
+			// As if it were not there, for this page.
 		case err == nil:
 			actors = append(actors, rivetActor(a.Delivery))
 		case errors.As(err, &r) && missing(r.reason):
@@ -113,6 +115,9 @@ func (g *Gateway) rivetActorsRequest(c *gin.Context) (to address, req wire.Actor
 	}
 	req, err = wire.DecodeActorsRequest(wire.Format{Version: wire.UserAgentVersion(r.UserAgent())}, body)
 	if err != nil {
+		return to, req, "", err
+	}
+	if err = g.checkKind(c, req.Name); err != nil {
 		return to, req, "", err
 	}
 	if err = g.checkInput(req.Input); err != nil {

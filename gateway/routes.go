@@ -27,7 +27,7 @@ func (g *Gateway) newEngine() *gin.Engine {
 	e.RedirectTrailingSlash = false
 	e.RedirectFixedPath = false
 	e.HandleMethodNotAllowed = true
-	e.Use(g.observe, g.recoverPanic, g.crossOrigin)
+	e.Use(g.observe, g.recoverPanic, g.guard, g.crossOrigin, g.checkConnParams)
 	e.NoRoute(func(c *gin.Context) { g.fail(c, errNoRoute) })
 	e.NoMethod(func(c *gin.Context) { g.failMethod(c, c.Writer.Header().Get("Allow")) })
 
@@ -51,6 +51,7 @@ func (g *Gateway) newEngine() *gin.Engine {
 	for _, path := range []string{"/connect", "/websocket", "/websocket/*rest", "/request", "/request/*rest"} {
 		e.Any(path, g.rivetByHeader)
 	}
+	g.adminRoutes(e)
 	return e
 }
 

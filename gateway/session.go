@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"math/rand/v2"
+	"net/netip"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -42,6 +43,9 @@ type session struct {
 	idempotencyKey string                    // prefix of the keys of its actions; empty for none
 	start          func(ctx context.Context) // what to do once the socket is there
 	opened         time.Time
+	route          string
+	address        netip.Addr                // of the client, zero if not known
+	shown          atomic.Pointer[actorView] // set when it is admitted
 
 	cancel context.CancelFunc // ends what the session is waiting for in the log
 	out    *melody.Session    // set before anything is sent; see attach
@@ -74,6 +78,8 @@ type session struct {
 	last     func()      // sends the closing frames; nil before the end and after it was called
 	timer    *time.Timer // calls last
 	reason   string      // why it ended, for listeners
+	left     bool        // gone was called
+	rejected *offender   // set while the end is put off
 }
 
 // attach gives the session its socket. It returns false if the session has ended before.
@@ -159,6 +165,7 @@ func (s *session) admit(d *remote.Delivery) {
 		s.endPeacefully()
 		return
 	}
+	s.shown.Store(viewActor(address{d.Hash, a}))
 	s.admittedOnce.Do(func() { close(s.admitted) })
 }
 
@@ -294,22 +301,33 @@ func (s *session) refuse(e *wire.Error) {
 	if !wire.RetriedConnect(e.Group, e.Code, false) {
 		frame = wire.AppendErrorFrame(nil, s.format(), e, nil, nil)
 	}
-	s.end(websocket.CloseInternalServerErr, wire.CloseReason(e.Group, e.Code, s.ray), frame, s.delay(e))
+	s.end(websocket.CloseInternalServerErr, wire.CloseReason(e.Group, e.Code, s.ray), frame, e)
 }
 
 // refuseEncoding ends a session whose encoding does not exist: no message can be sent.
 func (s *session) refuseEncoding(e *wire.Error) {
-	s.end(websocket.CloseUnsupportedData, wire.CloseReason(e.Group, e.Code, s.ray), nil, s.delay(e))
+	s.end(websocket.CloseUnsupportedData, wire.CloseReason(e.Group, e.Code, s.ray), nil, e)
 }
 
 // fail ends an open session for an error.
 func (s *session) fail(e *wire.Error) {
-	s.end(websocket.CloseInternalServerErr, wire.CloseReason(e.Group, e.Code, s.ray), nil, s.delay(e))
+	s.end(websocket.CloseInternalServerErr, wire.CloseReason(e.Group, e.Code, s.ray), nil, e)
 }
 
-// delay is how long the end is put off: see Config.RejectDelay.
+// delay is how long the end is put off: see Config.RejectDelay and rejections. The caller
+// holds mu.
 func (s *session) delay(e *wire.Error) time.Duration {
-	if s.g.cfg.RejectDelay < 0 || wire.RetriedConnect(e.Group, e.Code, s.byID) {
+	if s.left || e == nil || wire.RetriedConnect(e.Group, e.Code, s.byID) {
+		return 0
+	}
+	if e != errEventsMissed { // not the client's doing, and it hits all at once
+		rejected, ok := s.g.rejections.charge(s.address, time.Now())
+		if !ok {
+			return 0
+		}
+		s.rejected = rejected
+	}
+	if s.g.cfg.RejectDelay < 0 {
 		return 0
 	}
 	least := s.g.cfg.RejectDelay
@@ -320,7 +338,7 @@ func (s *session) delay(e *wire.Error) time.Duration {
 // it, if the peer begins to read before the time to close is up.
 func (s *session) slow() {
 	reason := wire.CloseReason(errSlowConsumer.Group, errSlowConsumer.Code, s.ray)
-	if s.end(websocket.CloseTryAgainLater, reason, nil, 0) {
+	if s.end(websocket.CloseTryAgainLater, reason, nil, nil) {
 		s.g.cfg.Listener.SlowConsumer(SessionInfo{Route: routeConnect, ConnectionID: s.id, Reason: reason, Duration: time.Since(s.opened)})
 		s.g.cfg.Logger.Warn("a session reads too slowly", zap.String(keySession, s.id), zap.String(keyRay, s.ray))
 	}
@@ -328,7 +346,7 @@ func (s *session) slow() {
 
 // endPeacefully ends a session whose actor has ended. A client made from a key reconnects, and
 // so may create the actor anew; that is the protocol's rule.
-func (s *session) endPeacefully() { s.end(websocket.CloseNormalClosure, "", nil, 0) }
+func (s *session) endPeacefully() { s.end(websocket.CloseNormalClosure, "", nil, nil) }
 
 // endAfterAnswer is endPeacefully after the answer that is about to be sent.
 func (s *session) endAfterAnswer() {
@@ -338,14 +356,14 @@ func (s *session) endAfterAnswer() {
 
 // goAway ends a session because the gateway shuts down.
 func (s *session) goAway() {
-	s.end(websocket.CloseGoingAway, wire.CloseReason(errGoingAway.Group, errGoingAway.Code, s.ray), nil, 0)
+	s.end(websocket.CloseGoingAway, wire.CloseReason(errGoingAway.Group, errGoingAway.Code, s.ray), nil, nil)
 	// It may be ending already, but later.
 	s.flushEnd()
 }
 
 // end decides how the session ends, unless that has been decided; then it returns false.
-// After delay it sends frame, if not nil, and the close frame.
-func (s *session) end(code int, reason string, frame []byte, delay time.Duration) bool {
+// It sends frame, if not nil, and the close frame, after the delay for e; nil is none.
+func (s *session) end(code int, reason string, frame []byte, e *wire.Error) bool {
 	if !s.ending.CompareAndSwap(false, true) {
 		return false
 	}
@@ -360,6 +378,7 @@ func (s *session) end(code int, reason string, frame []byte, delay time.Duration
 		}
 		_ = s.out.CloseWithMsg(websocket.FormatCloseMessage(code, reason))
 	}
+	delay := s.delay(e)
 	if delay > 0 {
 		s.timer = time.AfterFunc(delay, s.flushEnd)
 	}
@@ -404,6 +423,8 @@ func (s *session) gone() (reason string) {
 		s.timer.Stop()
 	}
 	s.last, s.timer = nil, nil
+	s.g.rejections.release(s.rejected)
+	s.left, s.rejected = true, nil
 	return s.reason
 }
 

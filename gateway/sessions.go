@@ -10,6 +10,7 @@ import (
 type sessions struct {
 	mu       sync.Mutex
 	sockets  map[*session]struct{}
+	streams  map[*stream]struct{} // that have begun
 	n        int
 	draining bool
 	closed   bool          // nobody enters any more
@@ -18,6 +19,7 @@ type sessions struct {
 
 func (s *sessions) init() {
 	s.sockets = make(map[*session]struct{})
+	s.streams = make(map[*stream]struct{})
 	s.empty = make(chan struct{})
 }
 
@@ -36,6 +38,19 @@ func (s *sessions) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.exit()
+}
+
+// show puts a stream that has entered on the list for operators.
+func (s *sessions) show(stream *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.streams[stream] = struct{}{}
+}
+
+func (s *sessions) hide(stream *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.streams, stream)
 }
 
 // enterSocket counts a socket. Sockets enter while the gateway drains, for they are refused by
@@ -85,6 +100,26 @@ func (s *sessions) list() []*session {
 		all = append(all, socket)
 	}
 	return all
+}
+
+// views is what operators see.
+func (s *sessions) views() []sessionView {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]sessionView, 0, len(s.sockets)+len(s.streams))
+	for socket := range s.sockets {
+		all = append(all, socket.view())
+	}
+	for stream := range s.streams {
+		all = append(all, stream.view())
+	}
+	return all
+}
+
+func (s *sessions) counts() (sockets, streams int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sockets), len(s.streams)
 }
 
 // wait returns when all are gone. When ctx ends before, it cuts the sockets' connections

@@ -57,10 +57,12 @@ func (g *Gateway) plainEvents(c *gin.Context, req plainRequest) {
 	}
 	s := &stream{
 		g: g, c: c, control: http.NewResponseController(c.Writer),
-		opened: time.Now(), names: req.query["event"],
+		to: req.to, opened: time.Now(), names: req.query["event"],
 		live:  make(chan *remote.Delivery, g.cfg.SessionBuffer),
 		ended: make(chan struct{}),
 	}
+	g.sessions.show(s)
+	defer g.sessions.hide(s)
 	watch := &remote.Watch{Outcome: s.outcome, Gap: func() { s.end(errEventsMissed) }}
 	live := g.client.Watch(req.to.hash, watch)
 	defer g.client.Unwatch(watch)
@@ -110,6 +112,7 @@ type stream struct {
 	g       *Gateway
 	c       *gin.Context
 	control *http.ResponseController
+	to      address
 	opened  time.Time
 	names   []string // that are passed on; all if empty
 	merger  *recovery.Merger

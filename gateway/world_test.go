@@ -137,6 +137,9 @@ func (w *world) try(method, target string, body io.Reader, headers ...header) (r
 		for k, v := range h {
 			req.Header.Set(k, v)
 		}
+		if h["Host"] != "" {
+			req.Host = h["Host"]
+		}
 	}
 	resp, err := w.server.Client().Do(req)
 	if err != nil {

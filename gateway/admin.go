@@ -1,0 +1,232 @@
+package gateway
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"crypto/subtle"
+	"net/http"
+	"net/http/pprof"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/actorlog/actorlog/gateway/wire"
+)
+
+// MinAdminToken is how many bytes an admin token has at least.
+const MinAdminToken = 16
+
+// defaultListed and maxListed bound how many sessions one answer lists.
+const (
+	defaultListed = 1000
+	maxListed     = 100_000
+)
+
+var errUnauthorized = &wire.Error{Group: "auth", Code: "unauthorized",
+	Message: "Admin routes need Authorization: Bearer and the token that the gateway was started with (--admin-token, --admin-token-file)."}
+
+// adminRoutes are for operators: what the gateway does, and profiles of the process.
+func (g *Gateway) adminRoutes(e *gin.Engine) {
+	admin := e.Group("/admin", g.admin)
+	admin.GET("/sessions", g.adminSessions)
+	admin.GET("/gateway", g.adminGateway)
+
+	debug := e.Group("/debug/pprof", g.admin)
+	debug.GET("/*name", func(c *gin.Context) {
+		serve := pprof.Index // also every profile by its name
+		switch c.Param("name") {
+		case "/cmdline":
+			serve = pprof.Cmdline
+		case "/profile":
+			serve = pprof.Profile
+		case "/symbol":
+			serve = pprof.Symbol
+		case "/trace":
+			serve = pprof.Trace
+		}
+		serve(c.Writer, c.Request)
+	})
+}
+
+// admin lets operators through: whoever has the token, or, if none is set, whoever sits at this machine.
+func (g *Gateway) admin(c *gin.Context) {
+	c.Header("Cache-Control", "no-store")
+	var err *wire.Error
+	status := http.StatusUnauthorized
+	if g.cfg.AdminToken != nil {
+		given, ok := bearer(c.GetHeader("Authorization"))
+		if !ok || !sameToken(given, g.cfg.AdminToken()) {
+			err = errUnauthorized
+			c.Header("WWW-Authenticate", `Bearer realm="actorlog admin"`)
+		}
+	} else {
+		err, status = g.localOnly(c.Request), http.StatusForbidden
+	}
+	if err != nil {
+		g.writeError(c, status, err, wire.Format{}, nil)
+		return
+	}
+	c.Next()
+}
+
+// bearer takes the token out of an Authorization header.
+func bearer(header string) (string, bool) {
+	scheme, token, ok := strings.Cut(header, " ")
+	return strings.TrimSpace(token), ok && strings.EqualFold(scheme, "Bearer")
+}
+
+// sameToken compares in a time that tells nothing of either. A token that is too short to be
+// one, as that of an empty file, is nobody's.
+func sameToken(given, want string) bool {
+	a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(want))
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1 && len(want) >= MinAdminToken
+}
+
+// localOnly returns why a request does not come from an operator at this machine; nil if it does.
+// A gateway that listens on loopback alone may still be reached by others: through a proxy (which says so in
+// a header), and through the browser of who sits here (a page of another origin; or one whose name
+// was made to point to this machine, which shows in Host).
+func (g *Gateway) localOnly(r *http.Request) *wire.Error {
+	refuse := func(why string) *wire.Error {
+		return wire.Errorf("auth", "forbidden", "%s Start the gateway with --admin-token or --admin-token-file, and send the token as Authorization: Bearer.", why)
+	}
+	if !g.cfg.Loopback {
+		return refuse("Without a token, admin routes are served only by a gateway that listens on loopback alone.")
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || !peer.Addr().Unmap().IsLoopback() {
+		return refuse("Without a token, admin routes are served only to this machine.")
+	}
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"} {
+		if r.Header.Get(name) != "" {
+			return refuse("Without a token, admin routes are not served through a proxy.")
+		}
+	}
+	if host, _ := splitHost(r.Host); !loopbackName(host) {
+		return refuse("Without a token, admin routes are served only at localhost.")
+	}
+	// Of the rules for pages only this one is good enough here, whatever the configuration allows.
+	page := len(r.Header.Values("Origin")) > 0 && !allow([]originRule{{loopback: true}}, r)
+	// Images and links of foreign pages have no Origin.
+	if page || r.Header.Get("Sec-Fetch-Site") == "cross-site" {
+		return refuse("Without a token, admin routes are not served to pages of other origins.")
+	}
+	return nil
+}
+
+// sessionView is a socket or an event stream as operators see it.
+type sessionView struct {
+	ID      string     `json:"id"`
+	Type    string     `json:"type"`
+	Route   string     `json:"route"`
+	Actor   *actorView `json:"actor,omitempty"`
+	State   string     `json:"state"`
+	Address string     `json:"address,omitempty"`
+	Since   time.Time  `json:"since"`
+	// Queued frames of a socket, outcomes of an event stream.
+	Queued int64 `json:"queued"`
+	// QueuedBytes of a socket; an event stream does not count them.
+	QueuedBytes int64 `json:"queuedBytes"`
+}
+
+// actorView is as much of an actor as is known: a session that is not open yet has what its URL says.
+type actorView struct {
+	ID        string   `json:"actorId,omitempty"`
+	Namespace string   `json:"namespace,omitempty"`
+	Kind      string   `json:"kind,omitempty"`
+	Key       []string `json:"key,omitempty"`
+}
+
+func viewActor(to address) *actorView {
+	if to.actor == nil {
+		return nil
+	}
+	v := &actorView{Namespace: to.actor.GetNamespace(), Kind: to.actor.GetKind(), Key: to.actor.GetKey()}
+	if to.actor.GetGeneration() > 0 {
+		v.ID = actorID(to.hash, to.actor)
+	}
+	return v
+}
+
+func (s *session) view() sessionView {
+	v := sessionView{
+		ID: s.id, Type: "socket", Route: s.route, State: "opening", Since: s.opened, Actor: s.shown.Load(),
+		Queued: s.queued.Load(), QueuedBytes: s.queuedBytes.Load(),
+	}
+	if s.address.IsValid() {
+		v.Address = s.address.String()
+	}
+	switch {
+	case s.ending.Load():
+		v.State = "ending"
+	case v.Actor != nil:
+		v.State = "open"
+	}
+	if v.Actor == nil {
+		v.Actor = viewActor(s.to)
+	}
+	return v
+}
+
+func (s *stream) view() sessionView {
+	v := sessionView{
+		ID: rayOf(s.c), Type: "stream", Route: plainTarget{verb: verbEvents}.route(), State: "open", Since: s.opened,
+		Actor: viewActor(s.to), Queued: int64(len(s.live)),
+	}
+	if a := s.g.clientAddress(s.c.Request); a.IsValid() {
+		v.Address = a.String()
+	}
+	return v
+}
+
+// adminSessions is GET /admin/sessions: the oldest first, at most ?limit= of them.
+func (g *Gateway) adminSessions(c *gin.Context) {
+	limit := defaultListed
+	if text := c.Query("limit"); text != "" {
+		var err error
+		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxListed {
+			g.fail(c, invalid("limit is not a number from 1 to %d.", maxListed))
+			return
+		}
+	}
+	all := g.sessions.views()
+	slices.SortFunc(all, func(a, b sessionView) int {
+		return cmp.Or(a.Since.Compare(b.Since), strings.Compare(a.ID, b.ID))
+	})
+	c.JSON(http.StatusOK, gin.H{"total": len(all), "sessions": all[:min(limit, len(all))]})
+}
+
+// adminGateway is GET /admin/gateway.
+func (g *Gateway) adminGateway(c *gin.Context) {
+	pending, maxPending := g.client.Pending()
+	sockets, streams := g.sessions.counts()
+	c.JSON(http.StatusOK, gin.H{
+		"version":         g.cfg.Version,
+		"id":              g.client.ID(),
+		"startedAt":       g.started.UTC(),
+		"uptimeSeconds":   int64(time.Since(g.started).Seconds()),
+		"draining":        g.draining(),
+		"partitions":      g.client.Partitions(),
+		"pendingRequests": pending,
+		"sockets":         sockets,
+		"streams":         streams,
+		"allowedOrigins":  g.cfg.Origins.String(),
+		"limits": gin.H{
+			"pendingRequests":      maxPending,
+			"incomingMessageBytes": g.cfg.MaxIncomingMessageBytes,
+			"outgoingMessageBytes": g.cfg.MaxOutgoingMessageBytes,
+			"inputBytes":           g.cfg.MaxInputBytes,
+			"connParamsBytes":      wire.MaxConnParams,
+			"sessionBuffer":        g.cfg.SessionBuffer,
+			"sessionBufferBytes":   g.cfg.SessionBufferBytes,
+			"inFlightPerSession":   g.cfg.MaxInFlight,
+			"subscriptions":        g.cfg.MaxSubscriptions,
+			"rejectionsPerMinute":  g.cfg.MaxRejections,
+			"delayedPerAddress":    g.cfg.MaxDelayed,
+		},
+	})
+}

@@ -1,0 +1,174 @@
+package gateway_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/actorlog/actorlog/gateway"
+	"github.com/actorlog/actorlog/gateway/wire"
+)
+
+// failureCode is group.code of an answer that is an error.
+func failureCode(t *testing.T, resp *http.Response) string {
+	t.Helper()
+	b, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	var e wire.Error
+	require.NoError(t, json.Unmarshal(b, &e))
+	return e.Group + "." + e.Code
+}
+
+var adminPaths = []string{"/admin/sessions", "/admin/gateway", "/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/heap?debug=1"}
+
+func TestAdminToken(t *testing.T) {
+	t.Parallel()
+	const first, second = "first token of the test", "second token of the test"
+	var token atomic.Value
+	token.Store(first)
+	w := newWorld(t, config(func(c *gateway.Config) {
+		c.AdminToken = func() string { return token.Load().(string) }
+		c.Loopback = true // is no excuse once there is a token
+	}))
+	for _, path := range adminPaths {
+		for _, h := range []header{{}, {"Authorization": "Bearer"}, {"Authorization": "Bearer "}, {"Authorization": "Bearer " + second}, {"Authorization": first},
+			{"Authorization": "Basic " + first}, {"Authorization": "Bearer " + first + "x"}} {
+			r := w.do("GET", path, "", h)
+			require.Equal(t, "401 auth.unauthorized", r.failure(), "%s %v", path, h)
+			require.Contains(t, r.body, "--admin-token")
+			require.Contains(t, r.header.Get("WWW-Authenticate"), "Bearer")
+		}
+		for _, h := range []header{{"Authorization": "Bearer " + first}, {"Authorization": "bearer  " + first}} {
+			r := w.do("GET", path, "", h)
+			require.Equal(t, 200, r.status, path)
+			require.Equal(t, "no-store", r.header.Get("Cache-Control"))
+		}
+	}
+	token.Store(second)
+	require.Equal(t, 401, w.do("GET", "/admin/gateway", "", header{"Authorization": "Bearer " + first}).status)
+	require.Equal(t, 200, w.do("GET", "/admin/gateway", "", header{"Authorization": "Bearer " + second}).status)
+	for _, unusable := range []string{"", "short"} {
+		token.Store(unusable)
+		require.Equal(t, 401, w.do("GET", "/admin/gateway", "", header{"Authorization": "Bearer " + unusable}).status)
+	}
+}
+
+func TestAdminWithoutToken(t *testing.T) {
+	t.Parallel()
+	const denied = "403 auth.forbidden"
+	t.Run("ForThisMachine", func(t *testing.T) {
+		t.Parallel()
+		// Even if all pages are let in elsewhere.
+		w := newWorld(t, origins(t, "*"), config(func(c *gateway.Config) { c.Loopback = true }))
+		for _, path := range adminPaths {
+			for _, h := range []header{{}, {"Origin": "http://localhost:5173"}, {"Host": "localhost:6420"}, {"Host": "[::1]"}, {"Sec-Fetch-Site": "same-site"}} {
+				require.Equal(t, 200, w.do("GET", path, "", h).status, "%s %v", path, h)
+			}
+			for _, h := range []header{
+				{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Host": "evil.example:6420"}, {"Origin": "http://evil.example:6420", "Host": "evil.example:6420"},
+				{"X-Forwarded-For": "127.0.0.1"}, {"Forwarded": "for=127.0.0.1"}, {"Via": "1.1 proxy"}, {"Sec-Fetch-Site": "cross-site"},
+			} {
+				r := w.do("GET", path, "", h)
+				require.Equal(t, denied, r.failure(), "%s %v", path, h)
+				require.Contains(t, r.body, "--admin-token")
+			}
+		}
+	})
+	t.Run("NotIfOthersReachTheGateway", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		for _, path := range adminPaths {
+			require.Equal(t, denied, w.do("GET", path, "").failure())
+		}
+	})
+}
+
+func TestAdminSessions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, config(func(c *gateway.Config) { c.Loopback = true }))
+	type session struct {
+		ID, Type, Route, State, Address string
+		Since                           time.Time
+		Queued, QueuedBytes             *int
+		Actor                           struct {
+			ActorID, Namespace, Kind string
+			Key                      []string
+		}
+	}
+	list := func(query string) (total int, all []session) {
+		r := w.do("GET", "/admin/sessions"+query, "")
+		require.Equal(t, 200, r.status)
+		var answer struct {
+			Total    int
+			Sessions []session
+		}
+		require.NoError(t, json.Unmarshal([]byte(r.body), &answer))
+		return answer.Total, answer.Sessions
+	}
+	total, all := list("")
+	require.Zero(t, total)
+	require.NotNil(t, all, "an empty list, not null")
+	s := w.dial("/gateway/counter/connect"+getOrCreate+"a,b", nil, "rivet", "rivet_encoding.json")
+	actorID, connID := s.init()
+	w.eventually(func() bool { _, all = list(""); return all[0].State == "open" })
+	stream := w.stream("/actors/counter/c/events", "")
+	stream.ready()
+	total, all = list("")
+	require.Equal(t, 2, total)
+	socket, events := all[0], all[1]
+	require.Equal(t, "socket", socket.Type)
+	require.Equal(t, connID, socket.ID)
+	require.Equal(t, "/gateway/:actor/connect", socket.Route)
+	require.Equal(t, "127.0.0.1", socket.Address)
+	require.Equal(t, actorID, socket.Actor.ActorID)
+	require.Equal(t, "default/counter", socket.Actor.Namespace+"/"+socket.Actor.Kind)
+	require.Equal(t, []string{"a", "b"}, socket.Actor.Key)
+	require.NotNil(t, socket.QueuedBytes)
+	require.WithinDuration(t, time.Now(), socket.Since, time.Minute)
+	require.Equal(t, "stream", events.Type)
+	require.Equal(t, stream.resp.Header.Get("X-Rivet-Ray-Id"), events.ID)
+	require.Equal(t, "/actors/:kind/*key/events", events.Route)
+	require.Equal(t, []string{"c"}, events.Actor.Key)
+	require.NotNil(t, events.Queued)
+
+	total, all = list("?limit=1")
+	require.Equal(t, 2, total)
+	require.Len(t, all, 1)
+	for _, query := range []string{"?limit=0", "?limit=x", "?limit=100001"} {
+		require.Equal(t, "400 actor.invalid_request", w.do("GET", "/admin/sessions"+query, "").failure())
+	}
+	stream.cancel()
+	require.NoError(t, s.conn.Close())
+	w.eventually(func() bool { total, _ = list(""); return total == 0 })
+}
+
+func TestAdminGateway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, config(func(c *gateway.Config) { c.Loopback, c.MaxInputBytes = true, 1000 }))
+	w.connect("x")
+	done := make(chan reply)
+	go func() { done <- w.do("POST", "/actors/counter/x/actions/hold", `"it"`) }()
+	w.eventually(func() bool { return w.worker.holds("it") })
+	r := w.do("GET", "/admin/gateway", "")
+	require.Equal(t, 200, r.status)
+	var g struct {
+		Version, ID, AllowedOrigins                   string
+		StartedAt                                     time.Time
+		PendingRequests, Sockets, Streams, Partitions int
+		Limits                                        map[string]int
+	}
+	require.NoError(t, json.Unmarshal([]byte(r.body), &g))
+	require.Equal(t, "test gw", g.Version+" "+g.ID)
+	require.Equal(t, []int{1, 1, 0, partitions}, []int{g.PendingRequests, g.Sockets, g.Streams, g.Partitions})
+	require.Equal(t, "loopback, same-origin", g.AllowedOrigins)
+	require.WithinDuration(t, time.Now(), g.StartedAt, time.Minute)
+	require.Equal(t, 1000, g.Limits["inputBytes"])
+	require.Equal(t, 16384, g.Limits["pendingRequests"])
+	w.worker.release("it")
+	<-done
+}
