@@ -38,10 +38,18 @@ type devCmd struct {
 	app.Topics  `group:"Embedded broker"`
 	app.Worker  `group:"Worker"`
 	app.Gateway `group:"Gateway"`
+	TLS         bool `group:"Gateway" help:"Serve HTTPS with HTTP/2, with a certificate for localhost that is signed by itself and kept with the data." env:"ACTORLOG_TLS"`
 }
 
 // Run implements the command.
 func (c *devCmd) Run(ctx context.Context, log *zap.Logger) error {
+	if c.TLS && c.TLSCert == "" {
+		var err error
+		if c.TLSCert, c.TLSKey, err = app.SelfSigned(filepath.Join(c.Data, "tls")); err != nil {
+			return err
+		}
+		log.Info("serving with a certificate that is signed by itself; browsers ask once, or trust the file", zap.String("certificate", c.TLSCert))
+	}
 	l, err := c.Bind()
 	if err != nil {
 		return err

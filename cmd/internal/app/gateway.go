@@ -2,10 +2,12 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"go.uber.org/zap"
@@ -18,11 +20,21 @@ import (
 // drainTimeout bounds how long a gateway waits for open requests when it stops.
 const drainTimeout = 10 * time.Second
 
+// maxHeaderBytes bounds the request line and headers: a URL with an input of 4 KiB and connection
+// parameters take a third of it.
+const maxHeaderBytes = 64 << 10
+
 // Gateway flags.
 type Gateway struct {
 	Listen  string `help:"Where to serve HTTP and WebSocket, host:port." default:"127.0.0.1:6420" env:"ACTORLOG_LISTEN"`
-	TLSCert string `help:"Certificate file, PEM: serve HTTPS with HTTP/2." name:"tls-cert" type:"existingfile" env:"ACTORLOG_TLS_CERT"`
-	TLSKey  string `help:"Private key file, PEM." name:"tls-key" type:"existingfile" env:"ACTORLOG_TLS_KEY"`
+	TLSCert string `help:"Certificate file, PEM: serve HTTPS with HTTP/2. Read anew when it changes." name:"tls-cert" type:"existingfile" env:"ACTORLOG_TLS_CERT"`
+	TLSKey  string `help:"Private key file, PEM. Read anew when it changes." name:"tls-key" type:"existingfile" env:"ACTORLOG_TLS_KEY"`
+
+	AllowOrigin    []string `help:"Web pages that may use the gateway: https://app.example.com, https://*.example.com, same-origin, loopback, * (all), or chatRoom=https://chat.example.com for one kind. Repeat it, or separate by commas. Default: same-origin and loopback." placeholder:"ORIGIN" env:"ACTORLOG_ALLOW_ORIGIN"`
+	TrustProxy     []string `help:"Addresses of proxies, such as 10.0.0.0/8, whose X-Forwarded-For says who the client is." placeholder:"CIDR" env:"ACTORLOG_TRUST_PROXY"`
+	AdminToken     string   `help:"Token that /admin and /debug/pprof ask for. Better given in the environment. Without one they are served to this machine alone, if --listen is loopback." env:"ACTORLOG_ADMIN_TOKEN"`
+	AdminTokenFile string   `help:"File with the admin token. Read anew when it changes." type:"existingfile" env:"ACTORLOG_ADMIN_TOKEN_FILE"`
+	MaxRejections  int      `help:"Rejected connections of one client address per minute, before further ones of it are put off. -1 is no bound." default:"60" env:"ACTORLOG_MAX_REJECTIONS"`
 }
 
 // Validate checks the flags; kong calls it.
@@ -33,7 +45,81 @@ func (g Gateway) Validate() error {
 	if _, _, err := net.SplitHostPort(g.Listen); err != nil {
 		return fmt.Errorf("--listen: %w (want host:port, such as 127.0.0.1:6420)", err)
 	}
+	if _, err := gateway.ParseOrigins(g.AllowOrigin...); err != nil {
+		return fmt.Errorf("--allow-origin: %w", err)
+	}
+	if _, err := parseProxies(g.TrustProxy); err != nil {
+		return err
+	}
+	if g.AdminToken != "" && g.AdminTokenFile != "" {
+		return errors.New("--admin-token and --admin-token-file exclude each other")
+	}
+	if g.AdminToken != "" {
+		if err := checkToken(g.AdminToken); err != nil {
+			return fmt.Errorf("--admin-token: %w", err)
+		}
+	}
+	if g.MaxRejections < -1 || g.MaxRejections == 0 {
+		return errors.New("--max-rejections: want a positive number, or -1 for no bound")
+	}
 	return nil
+}
+
+// parseProxies reads networks and single addresses.
+func parseProxies(texts []string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, text := range texts {
+		p, err := netip.ParsePrefix(text)
+		if a, addrErr := netip.ParseAddr(text); addrErr == nil {
+			p, err = netip.PrefixFrom(a, a.BitLen()), nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("--trust-proxy: %q is no network and no address (want 10.0.0.0/8 or 10.1.2.3)", text)
+		}
+		all = append(all, p.Masked())
+	}
+	return all, nil
+}
+
+// config is what the flags mean. loopback says that only this machine reaches the gateway.
+func (g Gateway) config(loopback bool, log *zap.Logger) (gateway.Config, error) {
+	origins, err := gateway.ParseOrigins(g.AllowOrigin...)
+	if err != nil {
+		return gateway.Config{}, fmt.Errorf("--allow-origin: %w", err)
+	}
+	proxies, err := parseProxies(g.TrustProxy)
+	if err != nil {
+		return gateway.Config{}, err
+	}
+	cfg := gateway.Config{
+		Version: Version(), Logger: log, Origins: origins, TrustedProxies: proxies, MaxRejections: g.MaxRejections, Loopback: loopback,
+	}
+	switch {
+	case g.AdminToken != "":
+		cfg.AdminToken = func() string { return g.AdminToken }
+	case g.AdminTokenFile != "":
+		token, err := watchToken(log, g.AdminTokenFile)
+		if err != nil {
+			return gateway.Config{}, err
+		}
+		cfg.AdminToken = token.get
+	}
+	return cfg, nil
+}
+
+// tls is how to serve HTTPS; nil is HTTP.
+func (g Gateway) tls(log *zap.Logger) (*tls.Config, error) {
+	if g.TLSCert == "" {
+		return nil, nil
+	}
+	certificate, err := watchCertificate(log, g.TLSCert, g.TLSKey)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate.get(), nil },
+	}, nil
 }
 
 // Bind opens the port, so that a port that is taken is known before anything else starts.
@@ -53,24 +139,39 @@ func (g Gateway) Run(ctx context.Context, brokers eventlog.Log, l net.Listener, 
 		return err
 	}
 	defer client.Close()
-	gw, err := gateway.New(client, gateway.Config{Version: Version(), Logger: log})
+	tcp, ok := l.Addr().(*net.TCPAddr)
+	cfg, err := g.config(ok && tcp.IP.IsLoopback(), log)
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: gw.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
-	failed := make(chan error, 1)
-	go func() { // ends with Shutdown below
-		if g.TLSCert != "" {
-			failed <- server.ServeTLS(l, g.TLSCert, g.TLSKey)
-			return
-		}
-		failed <- server.Serve(l)
-	}()
-	scheme := "http"
-	if g.TLSCert != "" {
-		scheme = "https"
+	tlsConfig, err := g.tls(log)
+	if err != nil {
+		return err
 	}
-	log.Info("gateway listening", zap.String("url", scheme+"://"+l.Addr().String()))
+	gw, err := gateway.New(client, cfg)
+	if err != nil {
+		return err
+	}
+	// Handshakes that fail and the like: clients cause as many as they want.
+	errorLog, err := zap.NewStdLogAt(log.Named("http"), zap.DebugLevel)
+	if err != nil {
+		return fmt.Errorf("making the log of the server: %w", err)
+	}
+	server := &http.Server{
+		Handler: gw.Handler(), TLSConfig: tlsConfig, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog:       errorLog,
+	}
+	scheme, serve := "http", server.Serve
+	if tlsConfig != nil {
+		scheme, serve = "https", func(l net.Listener) error { return server.ServeTLS(l, "", "") }
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- serve(l) }() // ends with Shutdown below
+	log.Info("gateway listening", zap.String("url", scheme+"://"+l.Addr().String()), zap.Stringer("origins", cfg.Origins))
+	if cfg.AdminToken != nil && tlsConfig == nil && !cfg.Loopback {
+		log.Warn("the admin token crosses the network in the clear: use it behind a proxy that ends TLS, or with --tls-cert")
+	}
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serving on %s: %w", l.Addr(), err)
