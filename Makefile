@@ -21,13 +21,14 @@ test:
 race:
 	go test -race ./...
 
-# The real programs, and the published npm clients: needs Node 20 or later.
+# The real programs, and the published npm clients: needs Node 20 or later. Pages are tested where
+# there is a Chromium.
 .PHONY: e2e
-e2e: e2e/node/node_modules
-	ACTORLOG_TEST_NODE="$$(command -v node)" go test -count=1 -v ./e2e
+e2e: e2e/node/node_modules e2e/browser/node_modules
+	ACTORLOG_TEST_NODE="$$(command -v node)" ACTORLOG_TEST_CHROMIUM="$$(command -v chromium)" go test -count=1 -v ./e2e
 
-e2e/node/node_modules: e2e/node/package-lock.json
-	cd e2e/node && npm ci --no-audit --no-fund
+e2e/%/node_modules: e2e/%/package-lock.json
+	cd $(@D) && npm ci --no-audit --no-fund
 	touch $@
 
 # Every fuzz target of the module, one after the other.

@@ -2,13 +2,9 @@ package e2e
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -35,7 +31,8 @@ func TestNode(t *testing.T) {
 		require.NoError(t, err, "e2e/node/node_modules is missing or incomplete: run `npm ci` in e2e/node")
 	}
 
-	w := newNodeWorld(t, node)
+	w := newNodeWorld(t, node, 2)
+	w.balancer = newBalancer(t, w.gateways[0].listen, w.gateways[1].listen)
 	for _, client := range []string{"rivetkit", "rivetkit-oldest"} {
 		for _, encoding := range []string{"default", "cbor", "json"} {
 			// Not in parallel: every run restarts the gateways.
@@ -51,8 +48,6 @@ type nodeWorld struct {
 	kafka    string
 	gateways []*nodeGateway
 	balancer *balancer
-	control  *httptest.Server
-	orders   chan order
 }
 
 type nodeGateway struct {
@@ -60,26 +55,16 @@ type nodeGateway struct {
 	*process
 }
 
-// order is a request of the script: what to do with the gateways, and where to say that it
-// is done. It is carried out by the test's own goroutine.
-type order struct {
-	what string
-	done chan<- struct{}
-}
-
-func newNodeWorld(t *testing.T, node string) *nodeWorld {
-	w := &nodeWorld{t: t, node: node, kafka: address(t), orders: make(chan order)}
+func newNodeWorld(t *testing.T, node string, gateways int) *nodeWorld {
+	w := &nodeWorld{t: t, node: node, kafka: address(t)}
 	start(t, "actorlog", "broker", "--data", t.TempDir(), "--kafka-listen", w.kafka)
 	w.await("broker", w.kafka)
 	start(t, "worker", "--brokers", w.kafka, "--partitions", "8", "--data", t.TempDir())
-	for range 2 {
+	for range gateways {
 		g := &nodeGateway{listen: address(t)}
 		w.gateways = append(w.gateways, g)
 		w.open(g)
 	}
-	w.balancer = newBalancer(t, w.gateways[0].listen, w.gateways[1].listen)
-	w.control = httptest.NewServer(w)
-	t.Cleanup(w.control.Close)
 	return w
 }
 
@@ -105,32 +90,17 @@ func (w *nodeWorld) open(g *nodeGateway) {
 	ready(w.t, g.listen, g.process)
 }
 
-// ServeHTTP takes the script's orders: POST /restart (SIGTERM) and POST /kill (SIGKILL). Both end
-// the gateways one after the other and start each again, so that one is always there and no
-// connection stays where it was.
-func (w *nodeWorld) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	done := make(chan struct{})
-	select {
-	case w.orders <- order{strings.TrimPrefix(r.URL.Path, "/"), done}:
-	case <-r.Context().Done():
-		return
-	}
-	select {
-	case <-done:
-	case <-r.Context().Done():
-	}
-}
-
-func (w *nodeWorld) carryOut(t *testing.T, o order) {
-	defer close(o.done)
+// carryOut ends the gateways one after the other, by SIGTERM (restart) or SIGKILL (kill), and starts
+// each again, so that one is always there and no connection stays where it was.
+func (w *nodeWorld) carryOut(t *testing.T, what string) {
 	for _, g := range w.gateways {
-		switch o.what {
+		switch what {
 		case "restart":
 			require.Zero(t, g.stop(t), "exit code of a gateway that was asked to stop")
 		case "kill":
 			g.kill()
 		default:
-			t.Fatalf("the script asks for %q", o.what)
+			t.Fatalf("the script asks for %q", what)
 		}
 		w.open(g)
 	}
@@ -138,35 +108,14 @@ func (w *nodeWorld) carryOut(t *testing.T, o order) {
 
 // run runs the script with one client and one encoding, "default" being the client's own.
 func (w *nodeWorld) run(t *testing.T, client, encoding string) {
-	ctx, cancel := context.WithTimeout(t.Context(), nodeTimeout)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, w.node, "--test", "--test-reporter=spec", "client.test.mjs")
-	cmd.Dir = "node"
-	cmd.Env = append(os.Environ(),
-		"ACTORLOG_ENDPOINT=http://"+w.balancer.addr(),
-		"ACTORLOG_CONTROL="+w.control.URL,
-		"ACTORLOG_CLIENT="+client,
-		"ACTORLOG_ENCODING="+strings.TrimPrefix(encoding, "default"),
-	)
-	var out syncBuffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.WaitDelay = 5 * time.Second
-	require.NoError(t, cmd.Start())
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	for {
-		select {
-		case o := <-w.orders:
-			w.carryOut(t, o)
-		case err := <-ended:
-			if ctx.Err() != nil {
-				err = fmt.Errorf("no end after %v: %w", nodeTimeout, err)
-			}
-			t.Logf("%s --test says:\n%s", w.node, out.tail(20_000))
-			require.NoError(t, err)
-			return
-		}
-	}
+	script{
+		dir: "node", file: "client.test.mjs", timeout: nodeTimeout, carryOut: w.carryOut,
+		env: []string{
+			"ACTORLOG_ENDPOINT=http://" + w.balancer.addr(),
+			"ACTORLOG_CLIENT=" + client,
+			"ACTORLOG_ENCODING=" + strings.TrimPrefix(encoding, "default"),
+		},
+	}.run(t, w.node)
 }
 
 // balancer hands TCP connections to backends in turn, and passes over those that are
