@@ -12,10 +12,11 @@ import (
 
 	"github.com/actorlog/actorlog/cmd/internal/app"
 	"github.com/actorlog/actorlog/eventlog/kafkalog"
+	"github.com/actorlog/actorlog/web"
 )
 
 type cli struct {
-	Dev     devCmd    `cmd:"" help:"Run broker, worker with the example actors, and gateway in one process, data on disk. For development: the embedded broker has no replicas."`
+	Dev     devCmd    `cmd:"" help:"Run broker, worker with the example actors, and gateway in one process, data on disk; example pages at the root, for browsers. For development: the embedded broker has no replicas."`
 	Broker  brokerCmd `cmd:"" help:"Run the embedded broker alone, for several workers and gateways on one machine. For development and tests."`
 	app.Log `group:"Logs"`
 }
@@ -78,6 +79,7 @@ func (c *devCmd) Run(ctx context.Context, log *zap.Logger) error {
 	})
 	group.Go(func() error {
 		defer stopWorker()
+		c.Gateway.Before = web.Handler
 		return c.Gateway.Run(gatewayCtx, brokers, l, log)
 	})
 	return group.Wait()

@@ -44,6 +44,7 @@ var Table = []Package{
 	{"internal/floors", 0, Free},
 	{"internal/jsonpatch", 0, Pure},
 	{"schemas", 0, Pure},
+	{"web", 0, Free},
 
 	{"actors/actor", 1, Port},
 	{"eventlog", 1, Port},

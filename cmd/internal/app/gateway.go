@@ -35,6 +35,9 @@ type Gateway struct {
 	AdminToken     string   `help:"Token that /admin and /debug/pprof ask for. Better given in the environment. Without one they are served to this machine alone, if --listen is loopback." env:"ACTORLOG_ADMIN_TOKEN"`
 	AdminTokenFile string   `help:"File with the admin token. Read anew when it changes." type:"existingfile" env:"ACTORLOG_ADMIN_TOKEN_FILE"`
 	MaxRejections  int      `help:"Rejected connections of one client address per minute, before further ones of it are put off. -1 is no bound." default:"60" env:"ACTORLOG_MAX_REJECTIONS"`
+
+	// Before, when not nil, returns what stands before the gateway. No flag.
+	Before func(gateway http.Handler) http.Handler `kong:"-"`
 }
 
 // Validate checks the flags; kong calls it.
@@ -157,8 +160,12 @@ func (g Gateway) Run(ctx context.Context, brokers eventlog.Log, l net.Listener, 
 	if err != nil {
 		return fmt.Errorf("making the log of the server: %w", err)
 	}
+	handler := gw.Handler()
+	if g.Before != nil {
+		handler = g.Before(handler)
+	}
 	server := &http.Server{
-		Handler: gw.Handler(), TLSConfig: tlsConfig, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: handler, TLSConfig: tlsConfig, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: maxHeaderBytes,
 		ErrorLog:       errorLog,
 	}

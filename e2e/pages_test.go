@@ -1,0 +1,29 @@
+package e2e
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The pages that actorlog dev serves, and the client that they use, in Chromium. What is expected
+// stands in browser/pages.test.mjs.
+func TestPages(t *testing.T) {
+	t.Parallel()
+	node := browser(t)
+	listen, kafka, data := address(t), address(t), t.TempDir()
+	dev := func() *process {
+		p := start(t, "actorlog", "dev", "--data", data, "--listen", listen, "--kafka-listen", kafka, "--partitions", "8")
+		ready(t, listen, p)
+		return p
+	}
+	p := dev()
+	script{
+		dir: "browser", file: "pages.test.mjs", timeout: browserTimeout, env: []string{"ACTORLOG_ENDPOINT=http://" + listen},
+		carryOut: func(t *testing.T, what string) {
+			require.Equal(t, "kill", what)
+			p.kill()
+			p = dev()
+		},
+	}.run(t, node)
+}
