@@ -114,7 +114,7 @@ type shardFold struct {
 }
 
 func newShardFold() *shardFold {
-	return &shardFold{fence: machine.NewFence(machine.NoEpoch), actors: make(map[schemas.Hash]*machine.Actor)}
+	return &shardFold{fence: machine.NewFence(machine.NoEpoch, 0, schemas.NoPlace), actors: make(map[schemas.Hash]*machine.Actor)}
 }
 
 func (f *shardFold) take(r *eventlog.Record) error {
@@ -135,7 +135,7 @@ func (f *shardFold) take(r *eventlog.Record) error {
 
 func (f *shardFold) apply(r *eventlog.Record, o *actorlogv1.Outcome) error {
 	hash, ok := schemas.ParseHash(r.Key)
-	if !ok || !f.fence.Admits(o) {
+	if !ok || !f.fence.Admits(schemas.PlaceOf(r.Value)) {
 		return fmt.Errorf("the outcome at %d is void", r.Offset)
 	}
 	a := f.actors[hash]

@@ -33,6 +33,7 @@ type historyWriter struct {
 	shards [partitions]struct{ actions, events int64 }
 	actors [keyCount]machine.Actor
 	counts [keyCount]int64
+	rules  *actor.Registry
 
 	pending sync.WaitGroup
 	mu      sync.Mutex
@@ -41,7 +42,8 @@ type historyWriter struct {
 
 // writeHistory writes n increments of the counters of all keys in turn.
 func writeHistory(ctx context.Context, log eventlog.Log, n int) (*history, error) {
-	w := &historyWriter{log: log}
+	w := &historyWriter{log: log, rules: actor.NewRegistry()}
+	counter.Register(w.rules)
 	for p := range int32(partitions) {
 		w.claim(ctx, p, nil)
 	}
@@ -82,18 +84,18 @@ func (w *historyWriter) increment(ctx context.Context, i int) error {
 		return err
 	}
 
-	eff := a.Step(machine.Ask{Ref: ref, Action: action, KindKnown: func(string) bool { return true }})
+	eff := a.Step(machine.Ask{Ref: ref, Action: action, Rules: w.rules})
 	if eff.Run == nil {
 		return fmt.Errorf("an increment that does not run: %v", eff.Outcome)
 	}
 	w.counts[i]++
 	count := strconv.AppendInt(nil, w.counts[i], 10)
-	ret := machine.Returned{Run: eff.Run, State: fmt.Appendf(nil, `{"count":%s}`, count), Result: count, DurationUs: 2}
+	done := actor.Done{State: fmt.Appendf(nil, `{"count":%s}`, count), Result: count}
 	if eff.Run.Create {
-		ret.Created = []byte(`{"count":0}`)
+		done.Created, done.Base = true, []byte(`{"count":0}`)
 	}
-	ret.Effects.Broadcasts = []actor.Broadcast{{Name: counter.Changed.Name(), Args: fmt.Appendf(nil, "[%s]", count)}}
-	o := a.Step(ret).Outcome
+	done.Effects.Broadcasts = []*actorlogv1.Broadcast{{Name: counter.Changed.Name(), ArgsJson: fmt.Appendf(nil, "[%s]", count)}}
+	o := a.Step(machine.Returned{Run: eff.Run, Done: done, DurationUs: 2}).Outcome
 	o.Epoch, o.CodeVersion = 0, "bench" // the claim is the first record of the partition
 	if s.events%(machine.RenewEvery/2) == 0 {
 		w.claim(ctx, k.shard, proto.Int64(0))

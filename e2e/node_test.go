@@ -46,6 +46,7 @@ type nodeWorld struct {
 	t        *testing.T
 	node     string
 	kafka    string
+	worker   *process
 	gateways []*nodeGateway
 	balancer *balancer
 }
@@ -59,7 +60,7 @@ func newNodeWorld(t *testing.T, node string, gateways int) *nodeWorld {
 	w := &nodeWorld{t: t, node: node, kafka: address(t)}
 	start(t, "actorlog", "broker", "--data", t.TempDir(), "--kafka-listen", w.kafka)
 	w.await("broker", w.kafka)
-	start(t, "worker", "--brokers", w.kafka, "--partitions", "8", "--data", t.TempDir())
+	w.startWorker()
 	for range gateways {
 		g := &nodeGateway{listen: address(t)}
 		w.gateways = append(w.gateways, g)
@@ -90,9 +91,18 @@ func (w *nodeWorld) open(g *nodeGateway) {
 	ready(w.t, g.listen, g.process)
 }
 
+func (w *nodeWorld) startWorker() {
+	w.worker = start(w.t, "worker", "--brokers", w.kafka, "--partitions", "8", "--data", w.t.TempDir(), "--session-timeout", "2s")
+}
+
 // carryOut ends the gateways one after the other, by SIGTERM (restart) or SIGKILL (kill), and starts
-// each again, so that one is always there and no connection stays where it was.
+// each again, so that one is always there and no connection stays where it was. kill-worker is the same for the worker.
 func (w *nodeWorld) carryOut(t *testing.T, what string) {
+	if what == "kill-worker" {
+		w.worker.kill()
+		w.startWorker()
+		return
+	}
 	for _, g := range w.gateways {
 		switch what {
 		case "restart":

@@ -7,7 +7,7 @@ import (
 )
 
 // The pages that actorlog dev serves, and the client that they use, in Chromium. What is expected
-// stands in browser/pages.test.mjs.
+// stands in browser/pages.test.mjs and browser/presence.test.mjs.
 func TestPages(t *testing.T) {
 	t.Parallel()
 	node := browser(t)
@@ -18,12 +18,17 @@ func TestPages(t *testing.T) {
 		return p
 	}
 	p := dev()
-	script{
-		dir: "browser", file: "pages.test.mjs", timeout: browserTimeout, env: []string{"ACTORLOG_ENDPOINT=http://" + listen},
-		carryOut: func(t *testing.T, what string) {
-			require.Equal(t, "kill", what)
-			p.kill()
-			p = dev()
-		},
-	}.run(t, node)
+	for _, name := range []string{"pages", "presence"} {
+		// Not in parallel: both kill the program.
+		t.Run(name, func(t *testing.T) {
+			script{
+				dir: "browser", file: name + ".test.mjs", timeout: browserTimeout, env: []string{"ACTORLOG_ENDPOINT=http://" + listen},
+				carryOut: func(t *testing.T, what string) {
+					require.Equal(t, "kill", what)
+					p.kill()
+					p = dev()
+				},
+			}.run(t, node)
+		})
+	}
 }

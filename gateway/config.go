@@ -16,11 +16,18 @@ type Config struct {
 	// Version of the program, shown by /metadata and /health. Default "dev".
 	Version string
 
-	// MaxIncomingMessageBytes bounds the body of an action and a message on a socket.
+	// MaxIncomingMessageBytes bounds the body of an action, a message for a queue, and a message on a connection.
 	// Default 65,536.
 	MaxIncomingMessageBytes int
 	// MaxOutgoingMessageBytes bounds an action's answer and an event. Default 1 MiB.
 	MaxOutgoingMessageBytes int
+	// MaxSocketMessageBytes bounds a message on a raw socket. Default 1 MiB.
+	MaxSocketMessageBytes int
+	// MaxRequestBytes bounds the body of a raw request. It is recorded in one outcome with the response, which the workers limit to
+	// 8,000,000 bytes. Default 3 MiB.
+	MaxRequestBytes int
+	// MaxParamsBytes bounds the parameters of a connection, as JSON: each is part of its actor's state. Default 4,096.
+	MaxParamsBytes int
 	// MaxInputBytes bounds the input of a creation, as JSON. Default, and most, 4 MiB.
 	MaxInputBytes int
 
@@ -36,7 +43,7 @@ type Config struct {
 	// MaxSubscriptions is how many event names one session may subscribe to. Default 1,024.
 	MaxSubscriptions int
 
-	// ResolveTimeout bounds looking up or creating the actor of a session or stream. Default 15 s.
+	// ResolveTimeout bounds looking up or creating an actor, and opening a connection to it. Default 15 s.
 	ResolveTimeout time.Duration
 	// WriteTimeout bounds one write to a socket or event stream. Default 10 s.
 	WriteTimeout time.Duration
@@ -101,6 +108,9 @@ func (c *Config) setDefaults() {
 	}
 	def(&c.MaxIncomingMessageBytes, 64<<10)
 	def(&c.MaxOutgoingMessageBytes, 1<<20)
+	def(&c.MaxSocketMessageBytes, 1<<20)
+	def(&c.MaxRequestBytes, 3<<20)
+	def(&c.MaxParamsBytes, 4<<10)
 	def(&c.MaxInputBytes, schemas.MaxInputLen)
 	def(&c.SessionBuffer, 256)
 	def(&c.SessionBufferBytes, 8<<20)
@@ -130,6 +140,9 @@ func (c Config) Validate() error {
 	}{
 		{"MaxIncomingMessageBytes", int64(c.MaxIncomingMessageBytes)},
 		{"MaxOutgoingMessageBytes", int64(c.MaxOutgoingMessageBytes)},
+		{"MaxSocketMessageBytes", int64(c.MaxSocketMessageBytes)},
+		{"MaxRequestBytes", int64(c.MaxRequestBytes)},
+		{"MaxParamsBytes", int64(c.MaxParamsBytes)},
 		{"MaxInputBytes", int64(c.MaxInputBytes)},
 		{"SessionBuffer", int64(c.SessionBuffer)},
 		{"SessionBufferBytes", int64(c.SessionBufferBytes)},

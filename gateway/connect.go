@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,24 +19,22 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/actorlog/actorlog/gateway/wire"
+	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
 
-const (
-	routeConnect = "/gateway/:actor/connect"
-	// subprotocol is the one that clients must see selected.
-	subprotocol = "rivet"
-)
+// subprotocol is the one that clients must see selected.
+const subprotocol = "rivet"
 
 type sessionKey struct{}
 
-// newSockets sets melody up. What it does by itself: one reader and one writer per socket,
+// newSockets sets melody up, for messages of at most so many bytes. What it does by itself: one reader and one writer per socket,
 // a bounded buffer between, pings. What it does not: see lingerConn.
-func (g *Gateway) newSockets() *melody.Melody {
+func (g *Gateway) newSockets(maxMessage int) *melody.Melody {
 	m := melody.New()
 	m.Config.WriteWait = g.cfg.WriteTimeout
 	m.Config.PingPeriod = g.cfg.PingInterval
 	m.Config.PongWait = g.pongWait()
-	m.Config.MaxMessageSize = int64(g.cfg.MaxIncomingMessageBytes)
+	m.Config.MaxMessageSize = int64(maxMessage)
 	m.Config.MessageBufferSize = g.cfg.SessionBuffer + closingFrames
 	m.Upgrader = &websocket.Upgrader{
 		ReadBufferSize:  1 << 10,
@@ -76,17 +75,35 @@ func (g *Gateway) pongWait() time.Duration { return 2*g.cfg.PingInterval + g.cfg
 
 // rivetConnect is .../connect: the socket of a connection.
 func (g *Gateway) rivetConnect(c *gin.Context, route wire.GatewayRequest) {
-	if !websocket.IsWebSocketUpgrade(c.Request) {
-		c.Header("Upgrade", "websocket")
-		g.writeError(c, http.StatusUpgradeRequired, errUpgrade, wire.Format{}, nil)
+	if !requireUpgrade(g, c) {
 		return
 	}
 	protocols, err := wire.ParseSubprotocols(c.Request.Header.Values("Sec-Websocket-Protocol"))
-	s := g.newSession(c, protocols, &route)
+	g.open(c, g.newSession(c, protocols, &route), &route, protocols, err)
+}
+
+// requireUpgrade refuses requests that do not want a socket.
+func requireUpgrade(g *Gateway, c *gin.Context) bool {
+	if websocket.IsWebSocketUpgrade(c.Request) {
+		return true
+	}
+	c.Header("Upgrade", "websocket")
+	g.writeError(c, http.StatusUpgradeRequired, errUpgrade, wire.Format{}, nil)
+	return false
+}
+
+// open serves a session that wants a connection. err is what is wrong with its request already.
+func (g *Gateway) open(c *gin.Context, s *session, route *wire.GatewayRequest, protocols wire.Subprotocols, err error) {
 	s.byID = route.ByID
 	s.start = s.begin
 	if err == nil {
-		s.to, s.creation, err = g.rivetAddress(route)
+		s.to, s.creation, err = g.rivetAddress(*route)
+	}
+	if err == nil {
+		err = g.checkParams(protocols.ConnParams)
+	}
+	s.handshake = &actorlogv1.Handshake{
+		ConnectionId: s.id, ParamsJson: protocols.ConnParams, Headers: passedOn(c.Request.Header, c.Request.Host, ""), Target: targetOf(route, route.TailPath),
 	}
 	if err == nil {
 		s.idempotencyKey, err = idempotencyKey(c.Request.Header)
@@ -99,7 +116,7 @@ func (g *Gateway) rivetConnect(c *gin.Context, route wire.GatewayRequest) {
 	if err != nil {
 		s.start = func(context.Context) { s.turnAway(err) }
 	}
-	if !protocols.EncodingKnown {
+	if !protocols.EncodingKnown && !s.raw {
 		s.start = func(context.Context) {
 			s.refuseEncoding(wire.Errorf("actor", "unsupported_websocket_encoding", "The encoding of the socket is not known."))
 		}
@@ -117,8 +134,19 @@ func (g *Gateway) rivetConnect(c *gin.Context, route wire.GatewayRequest) {
 func (g *Gateway) refuseSocket(c *gin.Context, err error) {
 	protocols, _ := wire.ParseSubprotocols(c.Request.Header.Values("Sec-Websocket-Protocol"))
 	s := g.newSession(c, protocols, nil)
+	// The client of a raw socket would take an error of the protocol for a message of its actor.
+	s.raw = rawPath(c.Request.URL.EscapedPath())
 	s.start = func(context.Context) { s.turnAway(err) }
 	g.serveSocket(c, s)
+}
+
+// rawPath says whether a path that may be wrong otherwise is that of a raw socket.
+func rawPath(path string) bool {
+	tail := strings.TrimPrefix(path, "/")
+	if rest, ok := strings.CutPrefix(path, "/gateway/"); ok {
+		_, tail, _ = strings.Cut(rest, "/")
+	}
+	return tail == "websocket" || strings.HasPrefix(tail, "websocket/")
 }
 
 func (g *Gateway) newSession(c *gin.Context, protocols wire.Subprotocols, route *wire.GatewayRequest) *session {
@@ -155,7 +183,11 @@ func (g *Gateway) serveSocket(c *gin.Context, s *session) {
 	w := &hijacker{ResponseWriter: c.Writer, session: s}
 	r := c.Request.WithContext(context.WithValue(ctx, sessionKey{}, s))
 	g.cfg.Listener.SessionOpened(SessionInfo{Route: routeOf(c), ConnectionID: s.id})
-	err := g.sockets.HandleRequest(w, r)
+	sockets := g.sockets
+	if s.raw {
+		sockets = g.raws
+	}
+	err := sockets.HandleRequest(w, r)
 	reason := s.gone()
 	if s.room != nil {
 		g.rooms.leave(s, s.room)
@@ -176,7 +208,7 @@ func (s *session) turnAway(err error) {
 		s.g.cfg.Logger.Error("refusing a session", zap.Error(err), zap.String(keyRay, s.ray))
 	}
 	if badInput(rivetStatus(e)) {
-		s.g.cfg.Listener.BadInput(BadInputInfo{Route: routeConnect, Group: e.Group, Code: e.Code})
+		s.g.cfg.Listener.BadInput(BadInputInfo{Route: s.route, Group: e.Group, Code: e.Code})
 	}
 	s.refuse(e)
 }
@@ -188,13 +220,19 @@ func (s *session) failed(err error) {
 	case errors.As(err, &closed):
 		s.conn.done.Store(true)
 		s.noteReason(fmt.Sprintf("peer: %d", closed.Code))
+		text := closed.Text
+		if closed.Code == websocket.CloseAbnormalClosure {
+			text = "" // the library's, not the peer's
+		}
+		s.noteClose(closed.Code, text)
 	case errors.Is(err, websocket.ErrReadLimit):
-		s.g.cfg.Listener.BadInput(BadInputInfo{Route: routeConnect, Group: errTooLongIn.Group, Code: errTooLongIn.Code})
+		s.g.cfg.Listener.BadInput(BadInputInfo{Route: s.route, Group: errTooLongIn.Group, Code: errTooLongIn.Code})
 		s.noteReason(wire.CloseReason(errTooLongIn.Group, errTooLongIn.Code, s.ray))
+		s.noteClose(websocket.CloseInternalServerErr, wire.CloseReason(errTooLongIn.Group, errTooLongIn.Code, s.ray))
 	case errors.Is(err, os.ErrDeadlineExceeded) && s.conn.broken.Load() && !s.ending.Load():
 		reason := wire.CloseReason(errSlowConsumer.Group, errSlowConsumer.Code, s.ray)
 		s.noteReason(reason)
-		s.g.cfg.Listener.SlowConsumer(SessionInfo{Route: routeConnect, ConnectionID: s.id, Reason: reason, Duration: time.Since(s.opened)})
+		s.g.cfg.Listener.SlowConsumer(SessionInfo{Route: s.route, ConnectionID: s.id, Reason: reason, Duration: time.Since(s.opened)})
 	}
 }
 

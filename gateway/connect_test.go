@@ -256,10 +256,9 @@ func TestConnectRefused(t *testing.T) {
 			before: []string{"Error - actor.invalid_request"}},
 		"BadIdempotencyKey": {target: "/gateway/counter/connect" + getOrCreate + "x", header: http.Header{"Idempotency-Key": {"two words"}}, want: "1011 actor.invalid_request",
 			before: []string{"Error - actor.invalid_request"}},
-		"RawSocket": {target: "/gateway/counter/websocket/sub/path" + getOrCreate + "x", want: "1011 api.not_found", before: []string{"Error - api.not_found"}},
-		"Action":    {target: "/gateway/counter/action/get" + getOrCreate + "x", want: "1011 api.not_found", before: []string{"Error - api.not_found"}},
-		"NoTail":    {target: "/gateway/counter/nothing" + getOrCreate + "x", want: "1011 api.not_found", before: []string{"Error - api.not_found"}},
-		"NoActor":   {target: "/connect", want: "1011 api.not_found", before: []string{"Error - api.not_found"}},
+		"Action":  {target: "/gateway/counter/action/get" + getOrCreate + "x", want: "1011 api.not_found", before: []string{"Error - api.not_found"}},
+		"NoTail":  {target: "/gateway/counter/nothing" + getOrCreate + "x", want: "1011 api.not_found", before: []string{"Error - api.not_found"}},
+		"NoActor": {target: "/connect", want: "1011 api.not_found", before: []string{"Error - api.not_found"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

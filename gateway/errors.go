@@ -2,11 +2,15 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
 
+	"go.uber.org/zap"
+
 	"github.com/actorlog/actorlog/actors/remote"
+	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/gateway/wire"
 )
 
@@ -25,7 +29,10 @@ var (
 	errGoingAway      = &wire.Error{Group: "ws", Code: "going_away", Message: "The gateway is shutting down."}
 	errSlowConsumer   = &wire.Error{Group: "guard", Code: "slow_consumer", Message: "The connection did not read its events fast enough."}
 	errEventsMissed   = &wire.Error{Group: "guard", Code: "events_missed", Message: "Events were missed. Connect again."}
-	errUpgrade        = &wire.Error{Group: "actor", Code: "invalid_request", Message: "This path takes WebSocket upgrades only."}
+	errConnectionLost = &wire.Error{Group: "guard", Code: "tunnel_message_timeout", Message: "The connection was lost. Connect again."}
+	// errQueueGone must not be one that clients repeat by themselves either.
+	errQueueGone = &wire.Error{Group: "actor", Code: "aborted", Message: "The actor was destroyed before the message was completed."}
+	errUpgrade   = &wire.Error{Group: "actor", Code: "invalid_request", Message: "This path takes WebSocket upgrades only."}
 )
 
 // invalid is a request that cannot be understood.
@@ -40,6 +47,8 @@ func asWire(err error, repeatable bool) (e *wire.Error, expected bool) {
 	switch {
 	case errors.As(err, &e):
 		return e, true
+	case errors.Is(err, eventlog.ErrTooLarge):
+		return errTooLongIn, true
 	case errors.Is(err, remote.ErrBusy), errors.Is(err, remote.ErrNotAppended):
 		return errUnavailable, true
 	case errors.Is(err, remote.ErrUnknownOutcome), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
@@ -60,13 +69,29 @@ func outcomeError(d *remote.Delivery) *wire.Error {
 	return &wire.Error{Group: e.Group, Code: e.Code, Message: e.Message, Metadata: e.MetadataJson}
 }
 
+// noteInternal lets an operator who was told of a request find what its actor's worker logged, and the other way round.
+func (g *Gateway) noteInternal(e *wire.Error, ray, route string) {
+	if e == nil || e.Group != errInternal.Group || e.Code != errInternal.Code || len(e.Metadata) == 0 {
+		return
+	}
+	var m struct {
+		Reference string `json:"reference"`
+	}
+	if json.Unmarshal(e.Metadata, &m) == nil && m.Reference != "" {
+		g.cfg.Logger.Warn("an actor failed", zap.String(keyRay, ray), zap.String(keyReference, m.Reference), zap.String(keyRoute, route))
+	}
+}
+
+// connectionClosed says that the actor has no such connection: somebody else has ended it.
+func connectionClosed(e *wire.Error) bool { return e.Group == "actor" && e.Code == "connection_closed" }
+
 // missing says that the actor does not live.
 func missing(e *wire.Error) bool { return e.Group == "actor" && e.Code == "not_found" }
 
 // rivetStatus is the status of an error on the RivetKit face.
 func rivetStatus(e *wire.Error) int {
 	switch e.Group + "." + e.Code {
-	case "actor.kind_not_found":
+	case "actor.kind_not_found", "handler.request_not_defined", "handler.websocket_not_defined":
 		return http.StatusNotFound
 	case "actor.idempotency_key_reused":
 		return http.StatusConflict

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -20,7 +21,8 @@ type Gateway struct {
 	cfg      Config
 	client   *remote.Client
 	engine   *gin.Engine
-	sockets  *melody.Melody
+	sockets  *melody.Melody // of /connect
+	raws     *melody.Melody // of /websocket
 	rooms    rooms
 	sessions sessions
 	// rejections is nil if they are not bounded.
@@ -28,15 +30,20 @@ type Gateway struct {
 	kinds      *lru.Cache[schemas.Hash, string] // see kindOf
 	started    time.Time
 	forwarded  sync.Once // the warning of clientAddress
+	// farewells go on for a while after their sessions.
+	farewells farewells
 
 	// closing is closed when Shutdown begins: streams end, readiness is denied.
 	closing   chan struct{}
 	closeOnce sync.Once
 	hubOnce   sync.Once
+	// opening is the context of connections that are asked for. It ends when Shutdown begins.
+	opening     context.Context
+	stopOpening context.CancelFunc
 }
 
 // New makes a gateway on a client of the log, which stays the caller's and must outlive
-// it. It owns one goroutine, which Shutdown ends.
+// it. It owns goroutines, which Shutdown ends.
 func New(client *remote.Client, cfg Config) (*Gateway, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configuring the gateway: %w", err)
@@ -48,7 +55,9 @@ func New(client *remote.Client, cfg Config) (*Gateway, error) {
 	}
 	g.rooms.init(g)
 	g.sessions.init()
-	g.sockets = g.newSockets()
+	g.farewells.init(g)
+	g.opening, g.stopOpening = context.WithCancel(context.Background())
+	g.sockets, g.raws = g.newSockets(cfg.MaxIncomingMessageBytes), g.newSockets(cfg.MaxSocketMessageBytes)
 	g.engine = g.newEngine()
 	return g, nil
 }
@@ -58,7 +67,7 @@ func (g *Gateway) Handler() http.Handler { return g.engine }
 
 // Shutdown drains the gateway: from now on it is not ready, sessions are closed with
 // ws.going_away, also those that still arrive, and event streams end, so that their clients
-// turn to another gateway. It returns when all are gone; when ctx ends before, the rest is
+// turn to another gateway. It returns when all are gone and their actors have been told in the log; when ctx ends before, the rest is
 // cut off and ctx's cause returned. Other requests are the HTTP server's to wait for. Call it
 // before the server's Shutdown, or at the same time. Further calls wait too.
 func (g *Gateway) Shutdown(ctx context.Context) error {
@@ -66,10 +75,14 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	for _, s := range g.sessions.drain() {
 		s.goAway()
 	}
+	// Nobody is left who wants them. Whether they were opened is not waited for: that they are over is enough to tell.
+	g.stopOpening()
 	err := g.sessions.wait(ctx)
+	g.farewells.drain()
+	err = errors.Join(err, g.farewells.wait(ctx))
 	// Once, and after the last socket: melody's hub, when closed, leaves whoever still calls
 	// it waiting for ever.
-	g.hubOnce.Do(func() { _ = g.sockets.Close() })
+	g.hubOnce.Do(func() { _, _ = g.sockets.Close(), g.raws.Close() })
 	return err
 }
 

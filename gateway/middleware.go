@@ -27,6 +27,8 @@ const (
 	keyEvent    = "event"
 	keySession  = "session"
 	keyAddress  = "address"
+	// keyReference is the id under which the worker has logged an error.
+	keyReference = "reference"
 )
 
 // Headers of answers.

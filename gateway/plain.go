@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -54,6 +55,7 @@ var plainHandlers = map[plainVerb]map[string]func(*Gateway, *gin.Context, plainR
 		http.MethodDelete: (*Gateway).plainDestroy,
 	},
 	verbAction: {http.MethodPost: (*Gateway).plainAction},
+	verbQueue:  {http.MethodPost: (*Gateway).plainQueue},
 	verbState:  {http.MethodGet: (*Gateway).plainState, http.MethodHead: (*Gateway).plainState},
 	verbEvents: {http.MethodGet: (*Gateway).plainEvents},
 }
@@ -86,21 +88,46 @@ func (g *Gateway) plainRequest(c *gin.Context, target plainTarget) (plainRequest
 	return req, err
 }
 
+// creation says whether an absent actor is created: unless ?create=false.
+func (req plainRequest) creation() (*actorlogv1.Creation, error) {
+	create, err := req.flag("create", true)
+	if err != nil || !create {
+		return nil, err
+	}
+	return ifAbsent(nil), nil
+}
+
+func (req plainRequest) flag(name string, otherwise bool) (bool, error) {
+	if !req.query.Has(name) {
+		return otherwise, nil
+	}
+	v, err := strconv.ParseBool(req.query.Get(name))
+	if err != nil {
+		return false, invalid("%s is neither true nor false.", name)
+	}
+	return v, nil
+}
+
+// plainCall appends an action as a client's, which passes the connection hooks, and waits.
+func (g *Gateway) plainCall(c *gin.Context, req plainRequest, action *actorlogv1.Action,
+	do func(context.Context, address, *actorlogv1.Action) (answer, error)) (a answer, err error) {
+	if action.Handshake, err = g.handshake(c.Request); err != nil {
+		return a, err
+	}
+	return do(c.Request.Context(), req.to, action)
+}
+
 func (g *Gateway) failPlain(c *gin.Context, err error) {
 	g.failWith(c, err, plainStatus, wire.Format{})
 }
 
 // plainAction is POST .../actions/{name}.
 func (g *Gateway) plainAction(c *gin.Context, req plainRequest) {
-	create := true
-	if req.query.Has("create") {
-		var err error
-		if create, err = strconv.ParseBool(req.query.Get("create")); err != nil {
-			g.failPlain(c, invalid("create is neither true nor false."))
-			return
-		}
+	creation, err := req.creation()
+	if err == nil {
+		err = checkActionName(req.name)
 	}
-	if err := checkActionName(req.action); err != nil {
+	if err != nil {
 		g.failPlain(c, err)
 		return
 	}
@@ -109,13 +136,9 @@ func (g *Gateway) plainAction(c *gin.Context, req plainRequest) {
 		g.failPlain(c, err)
 		return
 	}
-	var creation *actorlogv1.Creation
-	if create {
-		creation = ifAbsent(nil)
-	}
 	action := req.to.action(creation, req.idempotencyKey)
-	action.Body = &actorlogv1.Action_Invoke{Invoke: &actorlogv1.Invoke{Name: req.action, InputJson: input}}
-	a, err := g.do(c.Request.Context(), req.to, action)
+	action.Body = &actorlogv1.Action_Invoke{Invoke: &actorlogv1.Invoke{Name: req.name, InputJson: input}}
+	a, err := g.plainCall(c, req, action, g.do)
 	if err != nil {
 		g.failPlain(c, err)
 		return
@@ -131,7 +154,7 @@ func (g *Gateway) plainAction(c *gin.Context, req plainRequest) {
 func (g *Gateway) plainState(c *gin.Context, req plainRequest) {
 	action := req.to.action(nil, "")
 	action.Body = &actorlogv1.Action_Read{Read: new(actorlogv1.Read)}
-	a, err := g.ask(c.Request.Context(), req.to, action)
+	a, err := g.plainCall(c, req, action, g.ask)
 	if err != nil {
 		g.failPlain(c, err)
 		return
@@ -197,7 +220,7 @@ func (g *Gateway) plainCreate(c *gin.Context, req plainRequest) {
 func (g *Gateway) plainDestroy(c *gin.Context, req plainRequest) {
 	action := req.to.action(nil, req.idempotencyKey)
 	action.Body = &actorlogv1.Action_Destroy{Destroy: new(actorlogv1.Destroy)}
-	a, err := g.do(c.Request.Context(), req.to, action)
+	a, err := g.plainCall(c, req, action, g.do)
 	if err != nil {
 		g.failPlain(c, err)
 		return

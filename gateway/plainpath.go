@@ -15,14 +15,15 @@ const (
 	verbAction
 	verbState
 	verbEvents
+	verbQueue
 )
 
 // plainTarget is a parsed path below /actors/.
 type plainTarget struct {
-	kind   string
-	key    schemas.Key
-	verb   plainVerb
-	action string
+	kind string
+	key  schemas.Key
+	verb plainVerb
+	name string // of the action or queue
 }
 
 // route is the pattern of the target, for listeners.
@@ -30,6 +31,8 @@ func (t plainTarget) route() string {
 	switch t.verb {
 	case verbAction:
 		return "/actors/:kind/*key/actions/:name"
+	case verbQueue:
+		return "/actors/:kind/*key/queues/:name"
 	case verbState:
 		return "/actors/:kind/*key/state"
 	case verbEvents:
@@ -46,13 +49,16 @@ func parsePlainPath(rest string) (plainTarget, error) {
 	var t plainTarget
 	key := segments[1:]
 	switch n := len(key); {
-	case n >= 2 && key[n-2] == "actions":
+	case n >= 2 && (key[n-2] == "actions" || key[n-2] == "queues"):
 		t.verb = verbAction
+		if key[n-2] == "queues" {
+			t.verb = verbQueue
+		}
 		name, err := url.PathUnescape(key[n-1])
 		if err != nil {
 			return t, invalid("The path is not valid: %v.", err)
 		}
-		t.action, key = name, key[:n-2]
+		t.name, key = name, key[:n-2]
 	case n >= 1 && key[n-1] == "state":
 		t.verb, key = verbState, key[:n-1]
 	case n >= 1 && key[n-1] == "events":

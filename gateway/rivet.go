@@ -188,11 +188,11 @@ func (g *Gateway) rivetRoute(c *gin.Context, route wire.GatewayRequest, err erro
 	case wire.TailConnect:
 		g.rivetConnect(c, route)
 	case wire.TailQueue:
-		g.refuse(c, wire.Errorf(errNoRoute.Group, errNoRoute.Code, "Queues are not offered by this server."))
+		g.rivetQueue(c, route)
 	case wire.TailRequest:
-		g.refuse(c, wire.Errorf(errNoRoute.Group, errNoRoute.Code, "Raw HTTP requests are not offered by this server."))
+		g.rivetRequest(c, route)
 	case wire.TailWebSocket:
-		g.refuse(c, wire.Errorf(errNoRoute.Group, errNoRoute.Code, "Raw WebSockets are not offered by this server."))
+		g.rivetWebSocket(c, route)
 	default:
 		g.refuse(c, errNoRoute)
 	}
@@ -225,6 +225,31 @@ func (g *Gateway) rivetAddress(route wire.GatewayRequest) (address, *actorlogv1.
 	return to, ifAbsent(route.Input), g.checkInput(route.Input)
 }
 
+// rivetCall is what stateless calls have in common.
+type rivetCall struct {
+	to             address
+	creation       *actorlogv1.Creation
+	idempotencyKey string
+	handshake      *actorlogv1.Handshake
+}
+
+func (g *Gateway) rivetCall(r *http.Request, route wire.GatewayRequest) (call rivetCall, err error) {
+	if call.to, call.creation, err = g.rivetAddress(route); err != nil {
+		return call, err
+	}
+	if call.idempotencyKey, err = idempotencyKey(r.Header); err != nil {
+		return call, err
+	}
+	call.handshake, err = g.handshake(r)
+	return call, err
+}
+
+// rivetFormat is how the client of a call writes. An unknown encoding is JSON, as on the real server.
+func (g *Gateway) rivetFormat(r *http.Request, route *wire.GatewayRequest) wire.Format {
+	encoding, _ := wire.ParseEncoding(r.Header.Get("X-Rivet-Encoding"))
+	return wire.Format{Encoding: encoding, Version: wire.ClientVersion(r.UserAgent(), route)}
+}
+
 // rivetAction is POST .../action/{name}.
 func (g *Gateway) rivetAction(c *gin.Context, route wire.GatewayRequest) {
 	r := c.Request
@@ -236,9 +261,7 @@ func (g *Gateway) rivetAction(c *gin.Context, route wire.GatewayRequest) {
 		g.failMethod(c, http.MethodPost)
 		return
 	}
-	// An unknown encoding is JSON, as on the real server.
-	encoding, _ := wire.ParseEncoding(r.Header.Get("X-Rivet-Encoding"))
-	f := wire.Format{Encoding: encoding, Version: wire.ClientVersion(r.UserAgent(), &route)}
+	f := g.rivetFormat(r, &route)
 	body, err := readBody(r, g.cfg.MaxIncomingMessageBytes)
 	if err != nil {
 		g.fail(c, err)
@@ -249,21 +272,18 @@ func (g *Gateway) rivetAction(c *gin.Context, route wire.GatewayRequest) {
 		g.fail(c, err)
 		return
 	}
-	to, creation, err := g.rivetAddress(route)
+	call, err := g.rivetCall(r, route)
 	if err == nil {
 		err = checkActionName(route.TailName)
-	}
-	var key string
-	if err == nil {
-		key, err = idempotencyKey(r.Header)
 	}
 	if err != nil {
 		g.fail(c, err)
 		return
 	}
-	action := to.action(creation, key)
+	action := call.to.action(call.creation, call.idempotencyKey)
+	action.Handshake = call.handshake
 	action.Body = &actorlogv1.Action_Invoke{Invoke: &actorlogv1.Invoke{Name: route.TailName, ArgsJson: req.Args}}
-	a, err := g.do(r.Context(), to, action)
+	a, err := g.do(r.Context(), call.to, action)
 	if err != nil {
 		g.failWith(c, err, rivetStatus, f)
 		return

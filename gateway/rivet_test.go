@@ -146,13 +146,13 @@ func TestRivetAction(t *testing.T) {
 			{"POST", "/gateway/counter/action/get" + q + "&rvt-input=%21", `{"args":[]}`, json, "400 guard.query_invalid_base64_input"},
 			{"POST", "/gateway/counter/action/get" + q + "&rvt-input=gg", `{"args":[]}`, json, "400 guard.query_invalid_cbor_input"},
 			{"POST", "/gateway/counter/action/get" + getOrCreate + strings.Repeat("k", 129), `{"args":[]}`, json, "400 actor.key_too_large"},
-			{"POST", "/gateway/counter/queue/q" + q, "x", bare, "404 api.not_found"},
-			{"GET", "/gateway/counter/request/x" + q, "", nil, "404 api.not_found"},
+			{"POST", "/gateway/counter/queue/q" + q, "x", bare, "400 actor.invalid_request"},
+			{"GET", "/gateway/counter/queue/q" + q, "", bare, "405 actor.method_not_allowed"},
 			{"GET", "/gateway/counter/nothing" + q, "", nil, "404 api.not_found"},
 			{"GET", "/gateway/counter/connect" + q, "", nil, "426 actor.invalid_request"},
 			{"GET", "/gateway/", "", nil, "404 guard.invalid_path"},
 			{"GET", "/gateway", "", nil, "404 api.not_found"},
-			{"GET", "/request/x", "", header{"X-Rivet-Target": "actor", "X-Rivet-Actor": "x"}, "404 api.not_found"},
+			{"GET", "/request/x", "", header{"X-Rivet-Target": "actor", "X-Rivet-Actor": "x"}, "404 actor.not_found"},
 			{"GET", "/request/x", "", nil, "404 api.not_found"},
 		} {
 			h := header{}

@@ -2,8 +2,10 @@ package gateway
 
 import (
 	"runtime/debug"
+	"slices"
 	"sync"
 
+	"github.com/gorilla/websocket"
 	"go.uber.org/zap"
 
 	"github.com/actorlog/actorlog/actors/remote"
@@ -33,13 +35,13 @@ func (r *rooms) join(s *session) *room {
 	defer r.mu.Unlock()
 	m := r.rooms[s.to.hash]
 	if m == nil {
-		m = &room{g: r.g, members: make(map[*session]struct{}), subscribers: make(map[string]map[*session]struct{})}
+		m = &room{g: r.g, members: make(map[string]*session), subscribers: make(map[string]map[*session]struct{})}
 		m.watch = remote.Watch{Outcome: m.outcome, Gap: m.gap}
 		r.rooms[s.to.hash] = m
 		r.g.client.Watch(s.to.hash, &m.watch)
 	}
 	m.mu.Lock()
-	m.members[s] = struct{}{}
+	m.members[s.id] = s
 	m.mu.Unlock()
 	return m
 }
@@ -49,7 +51,7 @@ func (r *rooms) leave(s *session, m *room) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m.mu.Lock()
-	delete(m.members, s)
+	delete(m.members, s.id)
 	for name := range s.subscriptions {
 		m.remove(s, name)
 	}
@@ -67,7 +69,7 @@ type room struct {
 	watch remote.Watch
 
 	mu          sync.Mutex
-	members     map[*session]struct{}
+	members     map[string]*session              // by connection id
 	subscribers map[string]map[*session]struct{} // by event name
 	ended       uint32                           // latest generation that was seen to end
 }
@@ -86,6 +88,9 @@ func (m *room) admit(s *session, generation uint32) bool {
 func (m *room) subscribe(s *session, name string, subscribe bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.members[s.id] == nil {
+		return true // it has left meanwhile
+	}
 	if !subscribe {
 		delete(s.subscriptions, name)
 		m.remove(s, name)
@@ -112,7 +117,7 @@ func (m *room) remove(s *session, name string) {
 	}
 }
 
-// outcome passes broadcasts on and notices the actor's end. It is called by the goroutine that
+// outcome passes broadcasts and frames on, and notices the ends of connections and of the actor. It is called by the goroutine that
 // reads the log: nothing here waits, and nothing may bring the process down.
 func (m *room) outcome(d *remote.Delivery) {
 	defer m.g.contain("passing on an outcome")
@@ -121,27 +126,57 @@ func (m *room) outcome(d *remote.Delivery) {
 	for _, b := range d.Outcome.Broadcasts {
 		m.broadcast(b)
 	}
+	for _, f := range d.Outcome.Frames {
+		if s := m.members[f.ConnectionId]; s != nil && s.raw {
+			s.sendAs(f.Message.GetText(), f.Message.GetData())
+		}
+	}
+	for _, o := range d.Outcome.Disconnected {
+		if s := m.members[o.Id]; s != nil {
+			m.disconnected(s, o, d)
+		}
+	}
 	generation := ended(d)
 	if generation == 0 {
 		return
 	}
 	m.ended = max(m.ended, generation)
-	caller := d.Outcome.GetAction().GetCaller()
-	for s := range m.members {
-		switch {
-		case s.generation == 0 || s.generation > generation:
-			// Still opening: admit will see it. Or connected to a later life.
-		case caller.GetConnectionId() == s.id && caller.GetGateway() == m.g.client.ID():
-			// Its own request ended the actor: the answer first.
-			s.endAfterAnswer()
-		default:
-			s.endPeacefully()
+	for _, s := range m.members {
+		// One that is still opening sees it when it is admitted. Or it is connected to a later life.
+		if s.generation != 0 && s.generation <= generation {
+			s.dismiss(parting{code: websocket.CloseNormalClosure}, m.asked(s, d))
 		}
 	}
 }
 
-// broadcast encodes an event once per format.
+// asked says whether an outcome answers a request that came through the session's connection.
+func (m *room) asked(s *session, d *remote.Delivery) bool {
+	caller := d.Outcome.GetAction().GetCaller()
+	return caller.GetConnectionId() == s.id && caller.GetGateway() == m.g.client.ID()
+}
+
+// disconnected ends the session of a connection that has ended.
+func (m *room) disconnected(s *session, o *actorlogv1.Disconnected, d *remote.Delivery) {
+	if d.Outcome.GetAction().GetDisconnect().GetConnectionId() == s.id {
+		// Neither the actor nor, while the session is here, this gateway: the workers.
+		s.lose()
+		return
+	}
+	p := parting{websocket.CloseNormalClosure, o.Reason}
+	if s.raw && o.Code != 0 {
+		p.code = int(o.Code)
+	}
+	s.dismiss(p, m.asked(s, d))
+}
+
+// broadcast sends an event to its one addressee, whether it is subscribed or not, or to all that are subscribed. It encodes it once per format.
 func (m *room) broadcast(b *actorlogv1.Broadcast) {
+	if b.To != "" {
+		if s := m.members[b.To]; s != nil && !s.raw {
+			m.send(s, m.encode(s.format(), b))
+		}
+		return
+	}
 	subscribers := m.subscribers[b.Name]
 	if len(subscribers) == 0 {
 		return
@@ -154,6 +189,9 @@ func (m *room) broadcast(b *actorlogv1.Broadcast) {
 	formats := cache[:0]
 next:
 	for s := range subscribers {
+		if slices.Contains(b.Except, s.id) {
+			continue
+		}
 		f := s.format()
 		for i := range formats {
 			if formats[i].format == f {
@@ -161,14 +199,20 @@ next:
 				continue next
 			}
 		}
-		frame, err := wire.AppendEvent(nil, f, b.Name, b.ArgsJson)
-		if err != nil {
-			m.g.cfg.Logger.Error("a broadcast cannot be encoded; its subscribers miss it", zap.Error(err), zap.String(keyEvent, b.Name))
-			frame = nil
-		}
+		frame := m.encode(f, b)
 		formats = append(formats, encoded{f, frame})
 		m.send(s, frame)
 	}
+}
+
+// encode makes an event; nil if it cannot be encoded.
+func (m *room) encode(f wire.Format, b *actorlogv1.Broadcast) []byte {
+	frame, err := wire.AppendEvent(nil, f, b.Name, b.ArgsJson)
+	if err != nil {
+		m.g.cfg.Logger.Error("an event cannot be encoded; it is missed", zap.Error(err), zap.String(keyEvent, b.Name))
+		return nil
+	}
+	return frame
 }
 
 func (m *room) send(s *session, frame []byte) {
@@ -186,7 +230,7 @@ func (m *room) gap() {
 	defer m.g.contain("ending sessions that missed events")
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for s := range m.members {
+	for _, s := range m.members {
 		s.fail(errEventsMissed)
 	}
 }

@@ -29,7 +29,20 @@ func (g *Gateway) newEngine() *gin.Engine {
 	e.HandleMethodNotAllowed = true
 	e.Use(g.observe, g.recoverPanic, g.guard, g.crossOrigin, g.checkConnParams)
 	e.NoRoute(func(c *gin.Context) { g.fail(c, errNoRoute) })
-	e.NoMethod(func(c *gin.Context) { g.failMethod(c, c.Writer.Header().Get("Allow")) })
+	e.NoMethod(func(c *gin.Context) {
+		// An actor may take methods that the router has never heard of.
+		switch path := c.Request.URL.EscapedPath(); {
+		case wire.IsGatewayPath(path):
+			c.Writer.Header().Del("Allow")
+			g.rivet(c)
+			return
+		case strings.HasPrefix(path, "/request"):
+			c.Writer.Header().Del("Allow")
+			g.rivetByHeader(c)
+			return
+		}
+		g.failMethod(c, c.Writer.Header().Get("Allow"))
+	})
 
 	get := func(path string, h gin.HandlerFunc) {
 		e.GET(path, h)
@@ -101,6 +114,7 @@ func (g *Gateway) failWith(c *gin.Context, err error, status func(*wire.Error) i
 	var r *refused
 	if errors.As(err, &r) {
 		actor = actorRef(r.Delivery)
+		g.noteInternal(r.reason, rayOf(c), routeOf(c))
 		setAnswer(c.Writer.Header(), r.answer)
 	} else {
 		// The real gateway's own errors are JSON too, with this header.

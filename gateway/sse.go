@@ -15,6 +15,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/actorlog/actorlog/actors/remote"
 	"github.com/actorlog/actorlog/gateway/recovery"
@@ -48,18 +49,23 @@ func (g *Gateway) plainEvents(c *gin.Context, req plainRequest) {
 	}
 	defer g.sessions.leave()
 
-	// The look-up refuses kinds that do not exist. Its outcome also stands after everything
-	// that the client can have seen.
-	known, err := g.known(r.Context(), req.to)
+	handshake, err := g.streamHandshake(r, req)
 	if err != nil {
-		g.failStream(c, err)
+		g.failPlain(c, err)
 		return
 	}
 	s := &stream{
 		g: g, c: c, control: http.NewResponseController(c.Writer),
-		to: req.to, opened: time.Now(), names: req.query["event"],
+		opened: time.Now(), to: req.to, names: req.query["event"], handshake: handshake,
 		live:  make(chan *remote.Delivery, g.cfg.SessionBuffer),
 		ended: make(chan struct{}),
+	}
+	// The actor's consent. It refuses kinds that do not exist, too, and its outcome stands after everything
+	// that the client can have seen.
+	known, err := s.consent(r.Context())
+	if err != nil {
+		g.failStream(c, err)
+		return
 	}
 	g.sessions.show(s)
 	defer g.sessions.hide(s)
@@ -68,7 +74,8 @@ func (g *Gateway) plainEvents(c *gin.Context, req plainRequest) {
 	defer g.client.Unwatch(watch)
 
 	plan := recovery.Fresh(live)
-	if lastID != "" {
+	// What an actor sent that lives no more is not read back: it cannot be asked who may have it.
+	if lastID != "" && s.generation == known.Outcome.GetActor().GetGeneration() {
 		plan = recovery.Resume(cursor, known.Position, live)
 	}
 	h := c.Writer.Header()
@@ -79,19 +86,43 @@ func (g *Gateway) plainEvents(c *gin.Context, req plainRequest) {
 	if s.begin() != nil {
 		return
 	}
-	if err := s.run(req.to, plan, live); err != nil {
+	if err := s.run(plan, live); err != nil {
 		g.cfg.Logger.Debug("event stream ended", zap.Error(err), zap.String(keyRay, rayOf(c)), zap.String(keyRoute, routeOf(c)))
 	}
 }
 
-// known looks the actor up. That it does not live is an answer like any other.
-func (g *Gateway) known(ctx context.Context, to address) (*remote.Delivery, error) {
-	a, err := g.ask(ctx, to, to.resolve(nil, ""))
+// streamHandshake is what a stream's client presents. An EventSource cannot set headers: parameters may be in the query.
+func (g *Gateway) streamHandshake(r *http.Request, req plainRequest) (*actorlogv1.Handshake, error) {
+	h, err := g.handshake(r)
+	if err != nil || !req.query.Has("params") {
+		return h, err
+	}
+	if h.ParamsJson, err = wire.EscapeJSON([]byte(req.query.Get("params"))); err != nil {
+		return nil, invalid("params: %v.", err)
+	}
+	return h, g.checkParams(h.ParamsJson)
+}
+
+// consent asks the actor whether the client may have the events, and learns which it may not have unasked. That the actor does not
+// live is an answer like any other: its next life is asked then.
+func (s *stream) consent(ctx context.Context) (*remote.Delivery, error) {
+	action := s.to.action(nil, "")
+	action.Handshake = proto.CloneOf(s.handshake)
+	action.Body = &actorlogv1.Action_Subscribe{Subscribe: &actorlogv1.Subscribe{Events: s.names}}
+	a, err := s.g.ask(ctx, s.to, action)
 	var r *refused
 	if errors.As(err, &r) && missing(r.reason) {
+		s.generation = 0
 		return r.Delivery, nil
 	}
-	return a.Delivery, err
+	if err != nil {
+		return nil, err
+	}
+	s.generation = a.Outcome.GetActor().GetGeneration()
+	if s.guarded = a.Outcome.GuardedEvents; len(s.names) > 0 {
+		s.guarded = nil // it was asked for those that are wanted
+	}
+	return a.Delivery, nil
 }
 
 // failStream is failPlain, but asks an EventSource to come back when the failure will pass.
@@ -115,8 +146,12 @@ type stream struct {
 	to      address
 	opened  time.Time
 	names   []string // that are passed on; all if empty
-	merger  *recovery.Merger
-	buf     bytes.Buffer
+	// The actor's consent: what it was asked with, which life gave it, and the events that it leaves out.
+	handshake  *actorlogv1.Handshake
+	generation uint32
+	guarded    []string
+	merger     *recovery.Merger
+	buf        bytes.Buffer
 
 	live    chan *remote.Delivery
 	ended   chan struct{}
@@ -151,7 +186,7 @@ func (s *stream) end(reason *wire.Error) {
 }
 
 func (s *stream) wants(b *actorlogv1.Broadcast) bool {
-	return len(s.names) == 0 || slices.Contains(s.names, b.Name)
+	return b.To == "" && (len(s.names) == 0 || slices.Contains(s.names, b.Name))
 }
 
 // begin sends the headers, so that the client knows of its stream while history is read.
@@ -164,9 +199,9 @@ func (s *stream) begin() error {
 var errStreamOver = errors.New("stream over")
 
 // run sends ready, history and what is live, until something ends it.
-func (s *stream) run(to address, plan recovery.Plan, live schemas.Position) error {
+func (s *stream) run(plan recovery.Plan, live schemas.Position) error {
 	if plan.History {
-		err := s.history(to, plan)
+		err := s.history(plan)
 		switch {
 		case errors.Is(err, remote.ErrGone) && s.merger == nil:
 			plan = recovery.Fresh(live)
@@ -185,14 +220,17 @@ func (s *stream) run(to address, plan recovery.Plan, live schemas.Position) erro
 	for {
 		select {
 		case d := <-s.live:
-			s.write(d)
-			for more := true; more && s.buf.Len() < s.g.cfg.MaxOutgoingMessageBytes; {
+			err := s.follow(d)
+			for more := true; more && err == nil && s.buf.Len() < s.g.cfg.MaxOutgoingMessageBytes; {
 				select {
 				case d := <-s.live:
-					s.write(d)
+					err = s.follow(d)
 				default:
 					more = false
 				}
+			}
+			if err != nil {
+				return err
 			}
 		case <-heartbeat.C:
 			s.buf.WriteString(": heartbeat\n\n")
@@ -211,9 +249,9 @@ func (s *stream) run(to address, plan recovery.Plan, live schemas.Position) erro
 
 // history sends what happened since the cursor. It says ready once the log has shown that
 // it still has the first of it.
-func (s *stream) history(to address, plan recovery.Plan) error {
+func (s *stream) history(plan recovery.Plan) error {
 	var broken error
-	err := s.g.client.Since(s.c.Request.Context(), to.hash, plan.From, plan.To, func(d *remote.Delivery) bool {
+	err := s.g.client.Since(s.c.Request.Context(), s.to.hash, plan.From, plan.To, func(d *remote.Delivery) bool {
 		if s.merger == nil {
 			s.ready(plan)
 		}
@@ -234,6 +272,23 @@ func (s *stream) history(to address, plan recovery.Plan) error {
 		return broken
 	}
 	return err
+}
+
+// follow writes a live outcome. A new life of the actor has not consented yet.
+func (s *stream) follow(d *remote.Delivery) error {
+	if generation := d.Outcome.GetActor().GetGeneration(); generation > s.generation {
+		_, err := s.consent(s.c.Request.Context())
+		if err == nil && s.generation < generation {
+			err = errNotFound // it has ended already
+		}
+		if err != nil {
+			e, _ := asWire(err, true)
+			s.end(e)
+			return s.over()
+		}
+	}
+	s.write(d)
+	return nil
 }
 
 // over tells a client, as far as it still reads, why its stream ends.
@@ -260,7 +315,7 @@ func (s *stream) ready(plan recovery.Plan) {
 func (s *stream) write(d *remote.Delivery) {
 	broadcasts := d.Outcome.Broadcasts
 	for i := s.merger.Take(d.Position, len(broadcasts)); i < len(broadcasts); i++ {
-		if b := broadcasts[i]; s.wants(b) {
+		if b := broadcasts[i]; s.wants(b) && !slices.Contains(s.guarded, b.Name) {
 			fmt.Fprintf(&s.buf, "id: %s\nevent: %s\ndata: %s\n\n",
 				recovery.Cursor{Position: d.Position, Index: i}, oneLine(b.Name), eventData(b.ArgsJson))
 		}

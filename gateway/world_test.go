@@ -162,6 +162,8 @@ type fakeWorker struct {
 	held   map[string]func() // actions that wait for "release", by name
 	seen   []*actorlogv1.Action
 	epochs [partitions]int64
+	// overloaded is how many Disconnects are refused because the mailbox is full.
+	overloaded int
 }
 
 type fakeActor struct {
@@ -273,6 +275,11 @@ func (f *fakeWorker) act(r eventlog.Record, a *actorlogv1.Action) {
 		o.Broadcasts, o.ResultJson = nil, nil
 		answer()
 	}
+	if a.GetDisconnect() != nil && f.overloaded > 0 {
+		f.overloaded--
+		fail("actor", "overloaded", "Too many actions wait for this actor.", "")
+		return
+	}
 	if offset, ok := actor.recent[a.IdempotencyKey]; ok {
 		o.Repeats = &offset
 		answer()
@@ -324,7 +331,9 @@ func (f *fakeWorker) act(r eventlog.Record, a *actorlogv1.Action) {
 		}
 	}
 	switch body := a.Body.(type) {
-	case *actorlogv1.Action_Resolve:
+	case *actorlogv1.Action_Resolve, *actorlogv1.Action_Disconnect, *actorlogv1.Action_Subscribe:
+	case *actorlogv1.Action_Connect:
+		o.Connected = []*actorlogv1.Connection{{Id: a.Handshake.ConnectionId, Gateway: a.Caller.GetGateway(), Raw: body.Connect.Raw}}
 	case *actorlogv1.Action_Read:
 		o.ResultJson = fmt.Appendf(nil, `{"count":%d}`, actor.count)
 	case *actorlogv1.Action_Destroy:

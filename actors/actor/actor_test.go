@@ -1,7 +1,6 @@
 package actor_test
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/actorlog/actorlog/actors/actor"
 	"github.com/actorlog/actorlog/schemas"
+	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
 
 func TestError(t *testing.T) {
@@ -71,12 +71,12 @@ func TestErrors_Names(t *testing.T) {
 func TestRand_KnownAnswers(t *testing.T) {
 	t.Parallel()
 	// A run of a zero id at ref 0 has seed 0.
-	c := actor.NewCtx(t.Context(), actor.Run{})
+	c := actor.NewCtx(t.Context(), &actor.Job{})
 	for _, want := range []uint64{0xe220a8397b1dcdaf, 0x6e789e6aa1b965f4, 0x06c45d188009454f, 0xf88bb8a8724c81ec, 0x1b39896a51a8749b} {
 		require.Equal(t, want, c.Rand().Uint64())
 	}
 	// The first half of the hash is mixed into the seed in the order of its bytes, lowest first.
-	c = actor.NewCtx(t.Context(), actor.Run{ID: schemas.ActorID{Hash: schemas.Hash{0x87, 0xd6, 0x12}}})
+	c = actor.NewCtx(t.Context(), &actor.Job{ID: schemas.ActorID{Hash: schemas.Hash{0x87, 0xd6, 0x12}}})
 	for _, want := range []uint64{6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821} {
 		require.Equal(t, want, c.Rand().Uint64())
 	}
@@ -95,7 +95,7 @@ func TestRand(t *testing.T) {
 		seen := make(map[uint64]bool)
 		for ref := range int64(100) {
 			for generation := range uint32(10) {
-				run := actor.Run{ID: schemas.ActorID{Hash: schemas.HashOf("n", "k", nil), Generation: generation}, Ref: ref}
+				run := &actor.Job{ID: schemas.ActorID{Hash: schemas.HashOf("n", "k", nil), Generation: generation}, Ref: ref}
 				first := actor.NewCtx(t.Context(), run).Rand().Uint64()
 				require.Equal(t, first, actor.NewCtx(t.Context(), run).Rand().Uint64())
 				require.False(t, seen[first])
@@ -164,9 +164,9 @@ func TestCtx(t *testing.T) {
 		eff, err = c.Effects()
 		require.NoError(t, err)
 		require.True(t, eff.Destroyed)
-		require.Equal(t, []actor.Broadcast{
-			{Name: "count", Args: json.RawMessage("[1]")}, {Name: "done", Args: json.RawMessage("[]")},
-			{Name: "moved", Args: json.RawMessage("[1,2,null,null,null]")},
+		require.Equal(t, []*actorlogv1.Broadcast{
+			{Name: "count", ArgsJson: []byte("[1]")}, {Name: "done", ArgsJson: []byte("[]")},
+			{Name: "moved", ArgsJson: []byte("[1,2,null,null,null]")},
 		}, eff.Broadcasts)
 	})
 	t.Run("an event that is no JSON fails the action", func(t *testing.T) {

@@ -72,9 +72,9 @@ func decode[In any](t *testing.T, args, input string) (In, error) {
 }
 
 func newCtx(t testing.TB) *actor.Ctx {
-	return actor.NewCtx(t.Context(), actor.Run{
+	return actor.NewCtx(t.Context(), &actor.Job{
 		Namespace: "default", Kind: "probe", Key: schemas.Key{"a"}, ID: schemas.ActorID{Hash: schemas.HashOf("default", "probe", schemas.Key{"a"}), Generation: 1},
-		Now: time.UnixMilli(1_700_000_000_000).UTC(), Ref: 7,
+		TimeMs: 1_700_000_000_000, Ref: 7,
 	})
 }
 

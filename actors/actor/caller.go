@@ -22,6 +22,18 @@ type Caller interface {
 	Read(ctx context.Context, t Target) (json.RawMessage, error)
 	// Destroy ends the actor's life.
 	Destroy(ctx context.Context, t Target) error
+	// Enqueue puts a message into a queue of the actor. With wait, it waits until the message is completed, and returns
+	// the response, JSON, empty for none.
+	Enqueue(ctx context.Context, t Target, queue string, body json.RawMessage, wait bool) (json.RawMessage, error)
+}
+
+// Subscriber is a Caller that can also follow events.
+type Subscriber interface {
+	Caller
+	// Subscribe calls fn for every event of that name from now on, in order, from one goroutine; args is a JSON array. It returns when it is
+	// certain that nothing from then on is missed, and follows until ctx ends. lost is called once if it cannot
+	// go on: the events are no longer kept, or the actor refuses. A target that is not an id is followed through all its lives.
+	Subscribe(ctx context.Context, t Target, event string, fn func(args json.RawMessage), lost func(error)) error
 }
 
 // Presence says what a call expects of the actor.
@@ -46,6 +58,8 @@ type Target struct {
 	Input json.RawMessage
 	// IdempotencyKey of the next request; empty for none.
 	IdempotencyKey string
+	// Params make the call one of a client: it passes the actor's connection hooks with these parameters, JSON. Empty for none.
+	Params json.RawMessage
 }
 
 // Handle is a reference to an actor of a kind with state S. It is cheap, does no IO when it
@@ -107,6 +121,17 @@ func (h Handle[S]) Idempotent(key string) Handle[S] {
 	return h
 }
 
+// WithParams returns a handle whose calls pass the actor's connection hooks, as those of clients do, with these parameters. Parameters that do not
+// marshal to JSON are an error of the calls.
+func (h Handle[S]) WithParams(params any) Handle[S] {
+	b, err := json.Marshal(params)
+	if err != nil && h.err == nil {
+		h.err = fmt.Errorf("the parameters for kind %s: %w", h.target.Kind, err)
+	}
+	h.target.Params = b
+	return h
+}
+
 // Resolve returns the actor's id, creating the actor if the handle says so.
 func (h Handle[S]) Resolve(ctx context.Context) (string, error) {
 	if h.err != nil {
@@ -161,3 +186,47 @@ func (a ActionOf[S, In, Out]) Call(ctx context.Context, h Handle[S], in In) (Out
 	}
 	return out, nil
 }
+
+// Subscribe calls fn for every such event of an actor from now on, in order, from one goroutine, until ctx ends. It returns when it is
+// certain that nothing from then on is missed. lost, if not nil, is called once if it cannot go on: events were missed, or the actor refuses. The handle's
+// caller must be a [Subscriber]. An event whose arguments are no T ends it as well.
+func (e EventOf[T]) Subscribe(ctx context.Context, h Subscribable, fn func(T), lost func(error)) error {
+	caller, target, err := h.subscribable()
+	if err != nil {
+		return err
+	}
+	s, ok := caller.(Subscriber)
+	if !ok {
+		return fmt.Errorf("subscribing to event %s of kind %s: %T cannot follow events", e.name, e.kind, caller)
+	}
+	if target.Kind != e.kind {
+		return fmt.Errorf("subscribing to event %s of kind %s: the handle is of kind %s", e.name, e.kind, target.Kind)
+	}
+	if lost == nil {
+		lost = func(error) {}
+	}
+	over := false // of the goroutine that calls back
+	return s.Subscribe(ctx, target, e.name, func(args json.RawMessage) {
+		if over {
+			return
+		}
+		var v T
+		if err := e.args.decode(&v, args, nil); err != nil {
+			over = true
+			lost(fmt.Errorf("event %s of kind %s: %w", e.name, e.kind, err))
+			return
+		}
+		fn(v)
+	}, func(err error) {
+		if !over {
+			lost(err)
+		}
+	})
+}
+
+// Subscribable is a [Handle] of any kind.
+type Subscribable interface {
+	subscribable() (Caller, Target, error)
+}
+
+func (h Handle[S]) subscribable() (Caller, Target, error) { return h.caller, h.target, h.err }

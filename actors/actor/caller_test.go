@@ -40,6 +40,12 @@ func (c *recorder) Read(_ context.Context, t actor.Target) (json.RawMessage, err
 	return c.answer, c.err
 }
 
+func (c *recorder) Enqueue(_ context.Context, t actor.Target, queue string, body json.RawMessage, _ bool) (json.RawMessage, error) {
+	c.note(t)
+	c.action, c.args = queue, body
+	return c.answer, c.err
+}
+
 func (c *recorder) Destroy(_ context.Context, t actor.Target) error {
 	c.note(t)
 	return c.err

@@ -33,4 +33,16 @@
 // the same. State is plain data that encoding/json keeps: what JSON does not carry
 // (unexported fields, functions, channels) does not survive a sleep. Actions of one actor
 // never interleave, not even while one waits: a slow one delays its own actor and no other.
+//
+// An action asks other actors through [Ctx.Client] and [ActionOf.Send], and the world outside of the log through recorded
+// steps ([Run]), so that each of these takes effect once, even if the worker dies and the action is run again. It has itself called
+// later with [Ctx.After], [Ctx.At], [Ctx.Every] and [Ctx.Cron].
+//
+// # Besides actions
+//
+// A kind may have rules for its life ([CreateState], [OnCreate], [OnWake], [OnSleep], [OnDestroy], [OnStateChange],
+// [OnBeforeActionResponse]), for connections ([OnBeforeConnect], [CreateConnState], [OnConnect], [OnDisconnect], [CanSubscribe]), queues ([Accept],
+// [CanPublish]) with a loop that works through them ([OnRun]), raw HTTP requests and sockets ([OnRequest], [OnWebSocket]), and older
+// versions of its state ([StateVersion], [Upcast]). All of them run as part of some action, one at a time, and what they do is
+// recorded with it; only loops run beside.
 package actor

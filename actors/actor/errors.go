@@ -70,6 +70,24 @@ var (
 	ErrTooLarge = &Error{Group: "message", Code: "outgoing_too_long", Message: "What the action produced is too large."}
 	// ErrKeyReused: the idempotency key was used for another request.
 	ErrKeyReused = &Error{Group: "actor", Code: "idempotency_key_reused", Message: "The idempotency key was used for another request."}
+	// ErrForbidden: who asks may not.
+	ErrForbidden = &Error{Group: "auth", Code: "forbidden", Message: "Forbidden."}
+	// ErrConnectionClosed: the connection that the action came through is not open any more.
+	ErrConnectionClosed = &Error{Group: "actor", Code: "connection_closed", Message: "The connection is closed."}
+	// ErrCallCycle: the actor that is called waits, directly or not, for the one that calls.
+	ErrCallCycle = &Error{Group: "actor", Code: "call_cycle", Message: "The call would wait for itself."}
+	// ErrStaleCall: whoever made this call has made it before, and has its answer.
+	ErrStaleCall = &Error{Group: "actor", Code: "stale_call", Message: "The action that made this call is over."}
+	// ErrScheduleLimit: the actor has as many schedules as it may have.
+	ErrScheduleLimit = &Error{Group: "schedule", Code: "limit_exceeded", Message: fmt.Sprintf("An actor has at most %d schedules.", MaxSchedules)}
+	// ErrQueueFull: as many messages wait as may.
+	ErrQueueFull = &Error{Group: "queue", Code: "full", Message: fmt.Sprintf("Queue is full. Limit is %d messages.", MaxQueued)}
+	// ErrMessageTooLarge: a message for a queue is too long.
+	ErrMessageTooLarge = &Error{Group: "queue", Code: "message_too_large", Message: fmt.Sprintf("Queue message too large. Limit is %d bytes.", MaxMessageBytes)}
+	// ErrNoRequestHandler: the kind has no OnRequest.
+	ErrNoRequestHandler = &Error{Group: "handler", Code: "request_not_defined", Message: "This actor handles no raw HTTP requests."}
+	// ErrNoSocketHandler: the kind has no OnWebSocket.
+	ErrNoSocketHandler = &Error{Group: "handler", Code: "websocket_not_defined", Message: "This actor handles no raw WebSockets."}
 	// ErrInternal: the action failed for a reason that clients are not told.
 	ErrInternal = &Error{Group: "rivetkit", Code: "internal_error", Message: "An internal error occurred"}
 )

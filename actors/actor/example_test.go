@@ -51,7 +51,7 @@ func ExampleOn() {
 
 	// What a worker does with an action from the log:
 	def := r.Kind("account")
-	c := actor.NewCtx(context.Background(), actor.Run{})
+	c := actor.NewCtx(context.Background(), &actor.Job{})
 	state, err := def.Create(c, nil)
 	if err != nil {
 		fmt.Println(err)
@@ -59,7 +59,7 @@ func ExampleOn() {
 	result, err := def.Invoke(c, state, "deposit", json.RawMessage(`[1250]`), nil)
 	fmt.Println(string(result), err)
 	effects, err := c.Effects()
-	fmt.Println(effects.Broadcasts[0].Name, string(effects.Broadcasts[0].Args), err)
+	fmt.Println(effects.Broadcasts[0].Name, string(effects.Broadcasts[0].ArgsJson), err)
 	_, err = def.Invoke(c, state, "deposit", json.RawMessage(`["a lot"]`), nil)
 	fmt.Println(err)
 	// Output:
@@ -98,7 +98,7 @@ func ExamplePositional() {
 		return fmt.Sprintf("%d to %s", t.Cents, t.To), nil
 	})
 	transfer := func(args string) {
-		c := actor.NewCtx(context.Background(), actor.Run{})
+		c := actor.NewCtx(context.Background(), &actor.Job{})
 		result, err := r.Kind("account").Invoke(c, new(Account), "transfer", json.RawMessage(args), nil)
 		fmt.Println(string(result), err)
 	}

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+
+	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
 
 // Registry is the kinds that a worker hosts, with their rules. Fill it before the worker
@@ -24,6 +26,7 @@ type Definition struct {
 	// zero is what a life begins with when there is no create.
 	initial json.RawMessage
 	actions map[string]handler
+	hooks   hooks
 }
 
 type handler func(c *Ctx, state any, args, input json.RawMessage) (json.RawMessage, error)
@@ -87,11 +90,9 @@ func CreateState[S, In any](r *Registry, k KindOf[S], fn func(c *Ctx, input In) 
 		panic(fmt.Sprintf("actor: the initial state of kind %q is set twice", k.name))
 	}
 	d.create = func(c *Ctx, input json.RawMessage) (any, error) {
-		var in In
-		if len(input) > 0 && !isUndefined(input) {
-			if err := unmarshalArg(input, &in, "the input"); err != nil {
-				return nil, err
-			}
+		in, err := decodeInput[In](input)
+		if err != nil {
+			return nil, err
 		}
 		s, err := fn(c, in)
 		if err != nil {
@@ -138,8 +139,65 @@ func (d *Definition) Create(c *Ctx, input json.RawMessage) (any, error) {
 	return reflect.New(d.state).Interface(), nil
 }
 
-// Load reads a recorded state.
-func (d *Definition) Load(state json.RawMessage) (any, error) { return d.load(state) }
+// Load reads a state that was recorded in some version of its schema.
+func (d *Definition) Load(state json.RawMessage, version uint32) (any, error) {
+	state, err := d.upcast(state, version)
+	if err != nil {
+		return nil, err
+	}
+	return d.load(state)
+}
+
+// StateVersion of the states that Save writes; 0 when the kind does not count it.
+func (d *Definition) StateVersion() uint32 { return d.hooks.version }
+
+// Loop is the kind's background loop, nil when it has none.
+func (d *Definition) Loop() func(*Loop) error { return d.hooks.run }
+
+// Sleeps says whether the kind has an OnSleep.
+func (d *Definition) Sleeps() bool { return d.hooks.onSleep != nil }
+
+// Known implements machine.Rules: whether the kind is registered.
+func (r *Registry) Known(kind string) bool { return r.kinds[kind] != nil }
+
+// Runs implements machine.Rules: whether user code has to see an action that could be answered without it.
+func (r *Registry) Runs(kind string, a *actorlogv1.Action) bool {
+	d := r.kinds[kind]
+	if d == nil {
+		return false
+	}
+	h := &d.hooks
+	if a.Handshake != nil && h.connects() {
+		return true
+	}
+	switch body := a.Body.(type) {
+	case *actorlogv1.Action_Subscribe:
+		// Also when it asks for none of the guarded events: its outcome tells which they are.
+		return len(h.canSubscribe) > 0
+	case *actorlogv1.Action_Enqueue:
+		// A loop that may want the message runs in an activation.
+		return h.queues[body.Enqueue.Queue] != nil || h.run != nil
+	case *actorlogv1.Action_Wake:
+		return h.wakes() || h.run != nil
+	case *actorlogv1.Action_Destroy:
+		return h.onDestroy != nil || h.onDisconnect != nil
+	case *actorlogv1.Action_Disconnect:
+		return h.onDisconnect != nil || (h.socket != nil && h.socket.close != nil)
+	case *actorlogv1.Action_Sleep:
+		return h.onSleep != nil
+	}
+	return false
+}
+
+// Queue implements machine.Rules: whether the kind has a queue of that name.
+func (r *Registry) Queue(kind, name string) bool {
+	d := r.kinds[kind]
+	if d == nil {
+		return false
+	}
+	_, ok := d.hooks.queues[name]
+	return ok
+}
 
 // Save writes a state to be recorded. It does not keep or change the state.
 func (d *Definition) Save(state any) (json.RawMessage, error) {

@@ -92,7 +92,7 @@ func TestDefinition(t *testing.T) {
 	saved, err := def.Save(state)
 	require.NoError(t, err)
 	require.Equal(t, `{"count":3}`, string(saved))
-	loaded, err := def.Load(saved)
+	loaded, err := def.Load(saved, 0)
 	require.NoError(t, err)
 	require.Equal(t, state, loaded)
 	require.NotSame(t, state, loaded)
@@ -111,7 +111,7 @@ func TestDefinition(t *testing.T) {
 	_, err = def.Invoke(newCtx(t), state, "half", nil, nil)
 	require.ErrorContains(t, err, "the result of action half of kind counter: ")
 	require.NotErrorIs(t, err, actor.ErrInvalidRequest)
-	_, err = def.Load(json.RawMessage(`{"count":"3"}`))
+	_, err = def.Load(json.RawMessage(`{"count":"3"}`), 0)
 	require.ErrorContains(t, err, "reading the state of kind counter: ")
 
 	unsavable := actor.New[chan int]("channel")

@@ -24,6 +24,7 @@ package actortest
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -33,6 +34,7 @@ import (
 	"github.com/actorlog/actorlog/actors/remote"
 	"github.com/actorlog/actorlog/eventlog/memlog"
 	"github.com/actorlog/actorlog/schemas"
+	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
 
 // World is one log with workers and a client. Its methods are for the test's goroutine.
@@ -47,6 +49,8 @@ type World struct {
 	t        testing.TB
 	registry *actor.Registry
 	workers  []*Worker
+	// connections that were opened.
+	connections int
 }
 
 // Worker is one running worker.
@@ -55,6 +59,7 @@ type Worker struct {
 	worker *host.Worker
 	cancel context.CancelFunc
 	done   sync.WaitGroup
+	failed chan error
 	over   bool
 }
 
@@ -119,20 +124,50 @@ func (e *example) end() {
 // StartWorker starts another worker on the same log. The workers share the actors among themselves.
 func (w *World) StartWorker() *Worker {
 	w.t.Helper()
+	return w.start(w.Config, w.registry)
+}
+
+// StartWorkerWith starts a worker that has other settings and rules than those of the World: another version of the code.
+func (w *World) StartWorkerWith(cfg host.Config, register ...func(*actor.Registry)) *Worker {
+	w.t.Helper()
+	registry := actor.NewRegistry()
+	for _, r := range register {
+		r(registry)
+	}
+	return w.start(cfg, registry)
+}
+
+func (w *World) start(cfg host.Config, registry *actor.Registry) *Worker {
+	w.t.Helper()
 	log := w.Cluster.Client()
-	hosted, err := host.Open(log, w.registry, w.Config)
+	hosted, err := host.Open(log, registry, cfg)
 	if err != nil {
 		w.t.Fatalf("opening a worker: %v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	worker := &Worker{log: log, worker: hosted, cancel: cancel}
+	worker := &Worker{log: log, worker: hosted, cancel: cancel, failed: make(chan error, 1)}
 	worker.done.Go(func() {
 		if err := hosted.Run(ctx); err != nil {
-			w.t.Errorf("running a worker: %v", err)
+			worker.failed <- err
 		}
 	})
 	w.workers = append(w.workers, worker)
 	return worker
+}
+
+// Failed waits until the worker has ended by itself, which it does when it cannot serve what is recorded, and returns why. It fails the test
+// after a minute. A worker that fails unasked fails the test.
+func (w *World) Failed(worker *Worker) error {
+	w.t.Helper()
+	timeout := time.NewTimer(time.Minute)
+	defer timeout.Stop()
+	select {
+	case err := <-worker.failed:
+		return err
+	case <-timeout.C:
+		w.t.Fatalf("the worker still runs")
+		return nil
+	}
 }
 
 // Stop ends a worker in peace: it finishes what runs, writes its checkpoints and hands its shards
@@ -163,6 +198,11 @@ func (w *World) end(worker *Worker) {
 	worker.over = true
 	worker.cancel()
 	worker.done.Wait()
+	select {
+	case err := <-worker.failed:
+		w.t.Errorf("running a worker: %v", err)
+	default:
+	}
 	if err := worker.worker.Close(); err != nil {
 		w.t.Errorf("closing a worker: %v", err)
 	}
@@ -197,13 +237,28 @@ func (e *Events) take(d *remote.Delivery) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, b := range d.Outcome.Broadcasts {
-		e.events = append(e.events, Event{Name: b.Name, Args: string(b.ArgsJson)})
+		if b.To == "" {
+			e.add(b)
+		}
 	}
+}
+
+func (e *Events) record(b *actorlogv1.Broadcast) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.add(b)
+}
+
+// add notes a broadcast. e.mu is held.
+func (e *Events) add(b *actorlogv1.Broadcast) {
+	e.events = append(e.events, Event{Name: b.Name, Args: string(b.ArgsJson)})
 	select {
 	case e.more <- struct{}{}:
 	default:
 	}
 }
+
+func itoa(n int) string { return strconv.Itoa(n) }
 
 func (e *Events) pop() (Event, bool) {
 	e.mu.Lock()
@@ -232,3 +287,6 @@ func (e *Events) Next(t testing.TB) Event {
 		}
 	}
 }
+
+// Worker is the one that was started last.
+func (w *World) Worker() *Worker { return w.workers[len(w.workers)-1] }

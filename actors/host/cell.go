@@ -1,13 +1,9 @@
 package host
 
 import (
-	"context"
-	"fmt"
-	"runtime/debug"
 	"sync"
 	"time"
 
-	"github.com/actorlog/actorlog/actors/actor"
 	"github.com/actorlog/actorlog/actors/machine"
 	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
@@ -23,8 +19,10 @@ type cell struct {
 	gone bool
 	head machine.Actor
 	// live is the state as the user's type, nil when it must be read from head.State.
-	live    any
-	mailbox queue
+	live any
+	// activation is what lives as long as the actor is awake; nil when the next run has to wake it.
+	activation *activation
+	mailbox    queue
 	// busy: a goroutine runs the cell; turn is its number. A timeout takes the cell from the
 	// goroutine that is stuck by raising turn.
 	busy bool
@@ -35,10 +33,13 @@ type cell struct {
 	// action was let in.
 	refuseSince int64
 	used        time.Time
+	// lulled: the actor was told to sleep at that time, and has not answered.
+	lulled time.Time
 
 	// Guarded by shard.ackMu.
 	durable  machine.Actor
 	inflight int
+	reader   *reader
 }
 
 // item is one action in a mailbox.
@@ -78,7 +79,9 @@ func (s *shard) offer(hash schemas.Hash, it item) {
 			c.mu.Unlock()
 			continue
 		}
-		c.used = time.Now()
+		if it.action.GetSleep() == nil {
+			c.used = time.Now()
+		}
 		if it.ref < s.again {
 			// What is answered takes no room in the mailbox from what was let in after it.
 			if err := s.load(c); err != nil {
@@ -193,7 +196,6 @@ func (s *shard) run(c *cell, turn uint64) {
 		}
 		if c.mailbox.len() == 0 || s.draining.Load() {
 			c.busy = false
-			c.used = time.Now()
 			c.mu.Unlock()
 			return
 		}
@@ -206,191 +208,47 @@ func (s *shard) run(c *cell, turn uint64) {
 			return
 		}
 		before := c.head
-		eff := c.head.Step(machine.Ask{Ref: it.ref, Action: it.action, KindKnown: s.w.kindKnown})
+	again:
+		eff := c.head.Step(machine.Ask{Ref: it.ref, Action: it.action, Rules: s.w.registry, NowMs: time.Now().UnixMilli()})
 		switch {
 		case eff.Skip:
 			s.skip(it.ref)
 		case eff.Run != nil:
 			x := s.start(c, turn, it, eff.Run)
 			c.mu.Unlock()
-			returned, live := x.do()
+			returned := x.do()
 			c.mu.Lock()
 			if c.turn != turn { // timed out: answered, and somebody else runs the cell
 				c.mu.Unlock()
 				return
 			}
 			x.end()
-			s.finish(c, it, returned, live)
-		default:
-			if eff.Settle {
-				s.settle(c)
+			s.finish(x, returned)
+			c.touch(it)
+		case eff.Settle && !s.committed(before.LastOffset):
+			// Without the lock, which the reader may want. It is the same step afterwards, but for refusals.
+			c.head = before
+			c.mu.Unlock()
+			s.settle(before.LastOffset)
+			c.mu.Lock()
+			if c.turn != turn || s.dead.Load() {
+				c.busy = c.busy && c.turn != turn
+				c.mu.Unlock()
+				return
 			}
+			before = c.head
+			goto again
+		default:
 			s.append(c, it, eff.Outcome, &before)
+			c.touch(it)
 		}
 		c.mu.Unlock()
 	}
 }
 
-// finish records what came of a run. c.mu is held.
-func (s *shard) finish(c *cell, it item, returned machine.Returned, live any) {
-	c.running = nil
-	before := c.head
-	eff := c.head.Step(returned)
-	c.live = live
-	if detail := eff.Outcome.GetError().GetDetail(); detail != "" {
-		s.w.cfg.Events.ActionFailed(ActionFailed{
-			ActorID: returned.Run.ID.String(), Kind: returned.Run.Kind, Key: returned.Run.Key.String(),
-			Action: returned.Run.Invoke.GetName(), RequestID: it.action.RequestId, Detail: detail,
-		})
-	}
-	if !c.head.Alive || eff.Outcome.Error != nil {
-		c.live = nil
-	}
-	s.append(c, it, eff.Outcome, &before)
-}
-
-// execution is one run of user code, and its context.
-type execution struct {
-	s     *shard
-	c     *cell
-	turn  uint64
-	it    item
-	run   *machine.Run
-	state []byte
-	live  any
-	timer *time.Timer
-	began time.Time
-
-	mu      sync.Mutex
-	created []byte
-	done    chan struct{}
-	err     error
-}
-
-// start prepares a run. c.mu is held.
-func (s *shard) start(c *cell, turn uint64, it item, run *machine.Run) *execution {
-	x := &execution{s: s, c: c, turn: turn, it: it, run: run, state: c.head.State, live: c.live, began: time.Now()}
-	c.running = x
-	x.timer = time.AfterFunc(s.w.cfg.ActionTimeout, x.expire)
-	return x
-}
-
-// do runs the user's code and returns what came of it, and the state to go on with.
-func (x *execution) do() (ret machine.Returned, live any) {
-	ret.Run = x.run
-	defer func() {
-		if p := recover(); p != nil {
-			ret.Err = fmt.Errorf("panic: %v", p)
-			ret.Detail = string(debug.Stack())
-			live = nil
-		}
-		x.mu.Lock()
-		ret.Created = x.created
-		x.mu.Unlock()
-		ret.DurationUs = time.Since(x.began).Microseconds()
-	}()
-	def := x.s.w.registry.Kind(x.run.Kind)
-	c := actor.NewCtx(x, actor.Run{
-		Namespace: x.run.Namespace, Kind: x.run.Kind, Key: x.run.Key, ID: x.run.ID,
-		Now: time.UnixMilli(x.run.TimeMs).UTC(), Ref: x.run.Ref,
-		ConnectionID: x.it.action.GetCaller().GetConnectionId(), RequestID: x.it.action.RequestId,
-	})
-	live = x.live
-	switch {
-	case x.run.Create:
-		if live, ret.Err = def.Create(c, x.run.Input); ret.Err != nil {
-			return ret, nil
-		}
-		created, err := def.Save(live)
-		if err != nil {
-			ret.Err = err
-			return ret, nil
-		}
-		x.mu.Lock()
-		x.created = created
-		x.mu.Unlock()
-		ret.State = created
-	case live == nil:
-		if live, ret.Err = def.Load(x.state); ret.Err != nil {
-			return ret, nil
-		}
-	}
-	if invoke := x.run.Invoke; invoke != nil {
-		if ret.Result, ret.Err = def.Invoke(c, live, invoke.Name, invoke.ArgsJson, invoke.InputJson); ret.Err != nil {
-			return ret, nil
-		}
-		if ret.State, ret.Err = def.Save(live); ret.Err != nil {
-			return ret, nil
-		}
-	}
-	ret.Effects, ret.Err = c.Effects()
-	return ret, live
-}
-
-// expire answers an action that ran past its timeout, and lets the actor go on without the
-// goroutine that is stuck in it. The state that goroutine holds is nobody's any more.
-func (x *execution) expire() {
-	c, s := x.c, x.s
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.turn != x.turn || c.running != x {
-		return // returned just in time
-	}
-	x.cancel(context.DeadlineExceeded)
-	c.turn++
-	x.mu.Lock()
-	created := x.created
-	x.mu.Unlock()
-	s.finish(c, x.it, machine.Returned{
-		Run: x.run, Created: created, Err: actor.ErrTimedOut, DurationUs: time.Since(x.began).Microseconds(),
-	}, nil)
-	s.spawn(c, c.turn)
-}
-
-// end releases what the run held.
-func (x *execution) end() {
-	x.timer.Stop()
-	x.cancel(context.Canceled)
-}
-
-// The execution is its action's context. It is written by hand because nearly no action asks
-// for Done, and a context with a timer for each would cost more than the rest of the run.
-
-func (x *execution) cancel(err error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.err == nil {
-		x.err = err
-		if x.done != nil {
-			close(x.done)
-		}
+// touch notes that the actor was needed. c.mu is held.
+func (c *cell) touch(it item) {
+	if it.action.GetSleep() == nil {
+		c.used = time.Now()
 	}
 }
-
-// Deadline implements context.Context.
-func (x *execution) Deadline() (time.Time, bool) {
-	return x.began.Add(x.s.w.cfg.ActionTimeout), true
-}
-
-// Done implements context.Context.
-func (x *execution) Done() <-chan struct{} {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.done == nil {
-		x.done = make(chan struct{})
-		if x.err != nil {
-			close(x.done)
-		}
-	}
-	return x.done
-}
-
-// Err implements context.Context.
-func (x *execution) Err() error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.err
-}
-
-// Value implements context.Context.
-func (x *execution) Value(any) any { return nil }

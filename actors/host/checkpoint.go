@@ -36,7 +36,8 @@ func (s *shard) checkpoint(ctx context.Context) error {
 	mark := &actorlogv1.Checkpoint{
 		EventsOffset: s.ackNext, ActionsOffset: s.window.Low(), Epoch: s.epoch,
 		Worker: s.w.cfg.ID, CodeVersion: s.w.cfg.Version, TimeUnixMs: began.UnixMilli(),
-		Senders: s.window.Senders(),
+		Senders: s.window.Senders(), Undelivered: s.outbox.undelivered(s.ackNext), Kinds: s.census.counts(),
+		Version: s.w.cfg.VersionNumber,
 	}
 	dirty, bytes := s.dirty, s.bytes
 	s.dirty, s.bytes = make(map[schemas.Hash]struct{}), 0
@@ -92,10 +93,11 @@ func (s *shard) writeCheckpoint(ctx context.Context, mark *actorlogv1.Checkpoint
 			continue
 		}
 		var err error
-		if record.Value, err = schemas.Encode(a.Snapshot()); err != nil {
+		snapshot := a.Snapshot()
+		if record.Value, err = schemas.Encode(snapshot); err != nil {
 			return 0, err
 		}
-		if err := batch.put(s.partition, a.Hash, record.Value); err != nil {
+		if err := batch.put(s.partition, a.Hash, record.Value, indexOf(snapshot)); err != nil {
 			return 0, err
 		}
 		records = append(records, record)

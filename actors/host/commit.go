@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -16,6 +17,7 @@ import (
 
 var (
 	typeOutcome = eventlog.Header{Key: schemas.HeaderType, Value: []byte(schemas.TypeOutcome)}
+	typeStep    = eventlog.Header{Key: schemas.HeaderType, Value: []byte(schemas.TypeStep)}
 	typeClaim   = eventlog.Header{Key: schemas.HeaderType, Value: []byte(schemas.TypeClaim)}
 )
 
@@ -58,8 +60,12 @@ func (s *shard) append(c *cell, it item, o *actorlogv1.Outcome, before *machine.
 	}
 	offset := s.next
 	s.next++
+	record.Value = schemas.AppendPlace(value, offset)
 	c.head.Appended(offset, o)
 	sent := &sent{s: s, c: c, after: c.head, offset: offset, ref: it.ref, size: len(value)}
+	if hasParts(o) {
+		sent.parts = o
+	}
 	s.ackMu.Lock()
 	c.inflight++
 	s.ackMu.Unlock()
@@ -70,23 +76,32 @@ func (s *shard) append(c *cell, it item, o *actorlogv1.Outcome, before *machine.
 // grew by outcomes that fit, and whose snapshot would not. Size is 0 when all fits.
 func (s *shard) tooLarge(c *cell, outcome []byte) (size, limit int) {
 	limit = int(s.w.recordLimit.Load())
-	if len(outcome) > limit {
+	if len(outcome)+placeBytes > limit {
 		return len(outcome), limit
 	}
-	// The rest of a snapshot is for the requests that the actor remembers.
-	if limit -= min(limit/4, maxRecentBytes); len(c.head.State) > limit {
-		return len(c.head.State), limit
+	if size, limit := c.head.SnapshotBytes(), s.stateLimit(); size > limit {
+		return size, limit
 	}
 	return 0, 0
 }
 
-// maxRecentBytes is about what a snapshot takes besides the state: 1,000 keys of 255 bytes.
+// stateLimit is what an actor may take in a snapshot. The rest is for the requests that it remembers.
+func (s *shard) stateLimit() int {
+	limit := int(s.w.recordLimit.Load())
+	return limit - min(limit/4, maxRecentBytes)
+}
+
+// maxRecentBytes is about what a snapshot takes besides: 1,000 keys of 255 bytes.
 const maxRecentBytes = 320 << 10
 
 func (s *shard) encode(o *actorlogv1.Outcome) ([]byte, error) {
 	o.Epoch, o.CodeVersion = s.epoch, s.w.cfg.Version
-	return schemas.Encode(o)
+	value, err := schemas.Encode(o)
+	return slices.Grow(value, placeBytes), err
 }
+
+// placeBytes is room for what schemas.AppendPlace adds.
+const placeBytes = 12
 
 // renewAfter is the age at which a claim is renewed even in an idle shard, so that where events
 // expire, the claim does not.
@@ -103,7 +118,12 @@ func (s *shard) renewOld() {
 
 // renew repeats the claim, so that a reader who starts near the end meets it. appendMu is held.
 func (s *shard) renew() bool {
-	record, err := s.w.claimRecord(s.partition, proto.Int64(s.epoch))
+	s.ackMu.Lock()
+	confirmed := s.ackNext - 1
+	s.ackMu.Unlock()
+	record, err := s.w.claimRecord(s.partition, &actorlogv1.Claim{
+		RenewsEpoch: proto.Int64(s.epoch), Place: proto.Int64(s.next), Confirmed: proto.Int64(confirmed),
+	})
 	if err != nil {
 		s.die(err)
 		return false
@@ -115,16 +135,16 @@ func (s *shard) renew() bool {
 	return true
 }
 
-func (w *Worker) claimRecord(p int32, renews *int64) (eventlog.Record, error) {
-	value, err := schemas.Encode(&actorlogv1.Claim{
-		Worker: w.cfg.ID, CodeVersion: w.cfg.Version, RenewsEpoch: renews, TimeUnixMs: time.Now().UnixMilli(),
-	})
+// claimRecord is a claim in the worker's name.
+func (w *Worker) claimRecord(p int32, c *actorlogv1.Claim) (eventlog.Record, error) {
+	c.Worker, c.CodeVersion, c.Version, c.TimeUnixMs = w.cfg.ID, w.cfg.Version, w.cfg.VersionNumber, time.Now().UnixMilli()
+	value, err := schemas.Encode(c)
 	return eventlog.Record{
 		Partition: p, Key: []byte(schemas.ClaimKey), Value: value, Headers: []eventlog.Header{typeClaim},
 	}, err
 }
 
-// sent is a record on its way: an outcome, or a renewed claim when c is nil.
+// sent is a record on its way: an outcome, a step when ref is negative, or a renewed claim when c is nil.
 type sent struct {
 	s      *shard
 	c      *cell
@@ -132,6 +152,16 @@ type sent struct {
 	offset int64
 	ref    int64
 	size   int
+	// parts is the outcome, if it touches more than the actor's state.
+	parts *actorlogv1.Outcome
+	// committed is closed when a step is acknowledged.
+	committed chan struct{}
+}
+
+// hasParts says whether an outcome has consequences for the shard.
+func hasParts(o *actorlogv1.Outcome) bool {
+	return len(o.Scheduled) > 0 || len(o.Unscheduled) > 0 || len(o.Sends) > 0 || len(o.Connected) > 0 || len(o.Disconnected) > 0 ||
+		o.Enqueued || o.PriorVersion != nil || o.Lifecycle != actorlogv1.Lifecycle_LIFECYCLE_UNSPECIFIED || o.GetAction().GetFire() != nil
 }
 
 // errGap says that a record in events is not this shard's.
@@ -167,9 +197,24 @@ func (m *sent) acknowledge(offset int64, err error) {
 	if m.c == nil {
 		return
 	}
+	before := m.c.durable
 	m.c.durable = m.after
 	m.c.inflight--
-	s.window.Answered(m.ref)
+	switch {
+	case m.committed != nil:
+		close(m.committed)
+	case m.parts != nil && len(m.parts.Sends) > 0:
+		s.outbox.hold(m.offset, m.parts)
+	default:
+		s.window.Answered(m.ref)
+	}
+	if m.parts != nil {
+		s.census.take(m.parts)
+		s.agenda.take(m.c.hash, &before, &m.after, m.parts)
+		if m.parts.Enqueued && m.c.reader != nil {
+			m.c.reader.signal()
+		}
+	}
 	s.dirty[m.c.hash] = struct{}{}
 	if s.bytes += int64(m.size); s.bytes >= s.w.cfg.CheckpointBytes {
 		select {
@@ -183,14 +228,30 @@ func (m *sent) acknowledge(offset int64, err error) {
 func (s *shard) skip(ref int64) {
 	s.ackMu.Lock()
 	defer s.ackMu.Unlock()
-	s.window.Answered(ref)
+	if !s.outbox.holds(ref) {
+		s.window.Answered(ref)
+	}
 }
 
-// settle waits until all outcomes of the actor are acknowledged, or the shard is dead.
-func (s *shard) settle(c *cell) {
+// settledBelow is the ref below which no action of this shard asks anybody for anything any more.
+func (s *shard) settledBelow() int64 {
 	s.ackMu.Lock()
 	defer s.ackMu.Unlock()
-	for c.inflight > 0 && !s.dead.Load() {
+	return s.window.Low()
+}
+
+// committed says whether the record at an offset of this term, or of one before, is acknowledged.
+func (s *shard) committed(offset int64) bool {
+	s.ackMu.Lock()
+	defer s.ackMu.Unlock()
+	return s.ackNext > offset
+}
+
+// settle waits until the record at an offset is acknowledged, or the shard is dead.
+func (s *shard) settle(offset int64) {
+	s.ackMu.Lock()
+	defer s.ackMu.Unlock()
+	for s.ackNext <= offset && !s.dead.Load() {
 		s.acked.Wait()
 	}
 }

@@ -19,6 +19,11 @@ type Config struct {
 	Group string
 	// Version of the code, written into claims and outcomes. Default "dev".
 	Version string
+	// VersionNumber orders versions of the code: a shard that a worker has claimed is never served again by a worker with a lower
+	// number. Default 0, the lowest.
+	VersionNumber uint64
+	// Region of the worker, as Ctx.Region tells. Default "".
+	Region string
 	// DataDir of the local store: a cache of the log, safe to delete while the worker is
 	// down. Default: in memory.
 	DataDir string
@@ -89,8 +94,8 @@ func (c Config) Validate() error {
 	positive("CheckpointEvery", int64(c.CheckpointEvery))
 	positive("CheckpointBytes", c.CheckpointBytes)
 	positive("MaxRecordBytes", int64(c.MaxRecordBytes))
-	if !utf8.ValidString(c.Version) || !utf8.ValidString(c.ID) {
-		errs = append(errs, errors.New("ID or Version is not valid UTF-8"))
+	if !utf8.ValidString(c.Version) || !utf8.ValidString(c.ID) || !utf8.ValidString(c.Region) {
+		errs = append(errs, errors.New("ID, Version or Region is not valid UTF-8"))
 	}
 	if c.StableID && c.ID == "" {
 		errs = append(errs, errors.New("StableID needs an ID"))

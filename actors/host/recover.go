@@ -27,16 +27,33 @@ func (s *shard) recover(ctx context.Context, opened *ShardOpened) error {
 			return err
 		}
 	}
-	from, epoch := start, machine.NoEpoch
+	from, fence := start, machine.NewFence(machine.NoEpoch, 0, schemas.NoPlace)
 	s.marked = -1
 	if mark != nil {
 		s.marked = mark.EventsOffset
-		from, epoch = mark.EventsOffset, mark.Epoch
+		from, fence = mark.EventsOffset, machine.NewFence(mark.Epoch, mark.Version, mark.EventsOffset-1)
 	}
+	s.census = newCensus(mark.GetKinds())
 	if from < start {
 		return fmt.Errorf("events from %d on are needed, but only those from %d on are kept: the retention of %s is shorter than the time since the last checkpoint", from, start, eventlog.Events)
 	}
-	if err := s.fold(ctx, from, s.epoch, epoch, func(schemas.Hash) bool { return true }, &opened.Events); err != nil {
+	err = s.fold(ctx, from, s.epoch, &fence, func(schemas.Hash) bool { return true }, &opened.Events, func(offset int64, o *actorlogv1.Outcome) {
+		// Also what a snapshot has already: an actor that went to sleep is further in the store than the checkpoint.
+		s.census.take(o)
+		if len(o.Sends) > 0 {
+			s.outbox.hold(offset, o)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if fence.Version() > s.w.cfg.VersionNumber {
+		return olderError(fence.Version(), s.w.cfg.VersionNumber)
+	}
+	if err := s.census.check(s.w.registry); err != nil {
+		return err
+	}
+	if err := s.recoverUndelivered(ctx, mark); err != nil {
 		return err
 	}
 
@@ -46,11 +63,87 @@ func (s *shard) recover(ctx context.Context, opened *ShardOpened) error {
 	}
 	s.nextRead, s.again = max(mark.GetActionsOffset(), actionsStart), actionsEnd
 	s.window = machine.NewWindow(s.nextRead, mark.GetSenders())
+	return s.recoverAgenda()
+}
+
+// recoverAgenda takes in the agendas of all actors, those of the ones that sleep from the store's index.
+func (s *shard) recoverAgenda() error {
+	var waiting []machine.Actor
+	take := func(a *machine.Actor) {
+		s.agenda.add(a)
+		if len(a.Queue) > 0 {
+			waiting = append(waiting, *a)
+		}
+	}
+	err := s.w.store.index(s.partition, func(a *machine.Actor) {
+		if s.cells[a.Hash] == nil {
+			take(a)
+		}
+	})
+	if err != nil {
+		return err
+	}
 	for hash, c := range s.cells {
 		c.durable = c.head
 		s.dirty[hash] = struct{}{}
+		take(&c.head)
+	}
+	for i := range waiting {
+		a := &waiting[i]
+		if def := s.w.registry.Kind(a.Kind); def == nil || def.Loop() == nil {
+			continue
+		}
+		// Messages wait for a loop that ended with the last owner.
+		if err := s.wake(a); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// recoverUndelivered reads the outcomes before the checkpoint that sent what may not have been delivered.
+func (s *shard) recoverUndelivered(ctx context.Context, mark *actorlogv1.Checkpoint) error {
+	for _, offset := range mark.GetUndelivered() {
+		err := eventlog.Scan(ctx, s.w.log, eventlog.Events, s.partition, offset, offset+1, func(r *eventlog.Record) error {
+			o, err := schemas.DecodeAs[*actorlogv1.Outcome](schemas.Type(r.Header(schemas.HeaderType)), r.Value)
+			if err == nil {
+				s.outbox.hold(offset, o)
+			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("reading the messages that the outcome at %d of events sent: %w", offset, err)
+		}
+	}
+	return nil
+}
+
+// olderError says that the shard has been moved to a newer version.
+func olderError(inForce, own uint64) error {
+	return fmt.Errorf("%w: it was claimed by version %d, and this worker is version %d: start it with code that is as new, and --worker-version", errOlder, inForce, own)
+}
+
+// inForce is the version of the worker whose claim is in force now, 0 if there is none: read back from the end, as far as there is one for certain.
+func (s *shard) inForce(ctx context.Context) (uint64, error) {
+	start, end, err := s.w.log.Bounds(ctx, eventlog.Events, s.partition)
+	if err != nil {
+		return 0, err
+	}
+	fence := machine.NewFence(machine.NoEpoch, 0, schemas.NoPlace)
+	for back := int64(machine.RenewEvery); ; back *= 8 {
+		from := max(start, end-back)
+		err := eventlog.Scan(ctx, s.w.log, eventlog.Events, s.partition, from, end, func(r *eventlog.Record) error {
+			if t := schemas.Type(r.Header(schemas.HeaderType)); t == schemas.TypeClaim {
+				if claim, err := schemas.DecodeAs[*actorlogv1.Claim](t, r.Value); err == nil {
+					fence.Claim(r.Offset, claim)
+				}
+			}
+			return nil
+		})
+		if err != nil || fence.Epoch() != machine.NoEpoch || from == start {
+			return fence.Version(), err
+		}
+	}
 }
 
 // recoverSnapshots brings the local store up to the end of the shard's snapshots, and returns
@@ -104,7 +197,7 @@ func (s *shard) recoverSnapshots(ctx context.Context, opened *ShardOpened) (*act
 			return batch.drop(s.partition, hash)
 		}
 		delete(unreadable, hash)
-		return batch.put(s.partition, hash, r.Value)
+		return batch.put(s.partition, hash, r.Value, indexOf(snapshot))
 	})
 	if err != nil {
 		return nil, nil, err
@@ -128,12 +221,12 @@ func (s *shard) rebuild(ctx context.Context, start int64, mark *actorlogv1.Check
 		return fmt.Errorf("the snapshots of %d actors cannot be read, and events before %d, from which they could be rebuilt, are no longer kept", len(lost), start)
 	}
 	var n int
-	return s.fold(ctx, 0, mark.EventsOffset, machine.NoEpoch, func(hash schemas.Hash) bool { return lost[hash] }, &n)
+	fence := machine.NewFence(machine.NoEpoch, 0, schemas.NoPlace)
+	return s.fold(ctx, 0, mark.EventsOffset, &fence, func(hash schemas.Hash) bool { return lost[hash] }, &n, nil)
 }
 
-// fold applies the events in [from, to) to the actors that are wanted.
-func (s *shard) fold(ctx context.Context, from, to, epoch int64, wanted func(schemas.Hash) bool, n *int) error {
-	fence := machine.NewFence(epoch)
+// fold applies the events in [from, to) to the actors that are wanted. counts, if not nil, is told of every outcome that counts.
+func (s *shard) fold(ctx context.Context, from, to int64, fence *machine.Fence, wanted func(schemas.Hash) bool, n *int, counts func(offset int64, o *actorlogv1.Outcome)) error {
 	return eventlog.Scan(ctx, s.w.log, eventlog.Events, s.partition, from, to, func(r *eventlog.Record) error {
 		*n++
 		switch t := schemas.Type(r.Header(schemas.HeaderType)); t {
@@ -146,15 +239,12 @@ func (s *shard) fold(ctx context.Context, from, to, epoch int64, wanted func(sch
 			fence.Claim(r.Offset, claim)
 		case schemas.TypeOutcome:
 			hash, ok := schemas.ParseHash(r.Key)
-			if !ok || !wanted(hash) {
+			if !fence.Admits(schemas.PlaceOf(r.Value)) || !ok || !wanted(hash) {
 				return nil
 			}
 			o, err := schemas.DecodeAs[*actorlogv1.Outcome](t, r.Value)
 			if err != nil {
 				return s.breakActor(hash, r, err)
-			}
-			if !fence.Admits(o) {
-				return nil
 			}
 			c := s.cell(hash)
 			if err := s.load(c); err != nil {
@@ -163,6 +253,11 @@ func (s *shard) fold(ctx context.Context, from, to, epoch int64, wanted func(sch
 			if _, err := c.head.Apply(r.Offset, o); err != nil {
 				s.w.cfg.Events.ActorBroken(c.head.ID().String(), err)
 			}
+			if counts != nil {
+				counts(r.Offset, o)
+			}
+		case schemas.TypeStep:
+			return s.foldStep(r, fence, wanted)
 		case "": // every version of a worker writes a type
 			s.w.cfg.Events.BadRecord(eventlog.Events.String(), r.Partition, r.Offset, schemas.ErrUnknownType)
 		default:
@@ -171,6 +266,24 @@ func (s *shard) fold(ctx context.Context, from, to, epoch int64, wanted func(sch
 		}
 		return nil
 	})
+}
+
+// foldStep applies a step. One that cannot be read breaks its actor, for the action would run it again.
+func (s *shard) foldStep(r *eventlog.Record, fence *machine.Fence, wanted func(schemas.Hash) bool) error {
+	hash, ok := schemas.ParseHash(r.Key)
+	if !fence.Admits(schemas.PlaceOf(r.Value)) || !ok || !wanted(hash) {
+		return nil
+	}
+	step, err := schemas.DecodeAs[*actorlogv1.Step](schemas.TypeStep, r.Value)
+	if err != nil {
+		return s.breakActor(hash, r, err)
+	}
+	c := s.cell(hash)
+	if err := s.load(c); err != nil {
+		return err
+	}
+	c.head.ApplyStep(r.Offset, step)
+	return nil
 }
 
 // breakActor takes one actor out of service because an event of it cannot be read.
@@ -203,7 +316,7 @@ func (s *shard) replaced(ctx context.Context, gap errGap) error {
 			return nil
 		}
 		claim, decodeErr := schemas.DecodeAs[*actorlogv1.Claim](t, r.Value)
-		if decodeErr == nil && claim.RenewsEpoch == nil {
+		if decodeErr == nil && claim.RenewsEpoch == nil && claim.Version >= s.w.cfg.VersionNumber {
 			return fmt.Errorf("%w: %s, at offset %d", errReplaced, claim.Worker, r.Offset)
 		}
 		return nil

@@ -60,7 +60,16 @@ type shard struct {
 	window  machine.Window
 	dirty   map[schemas.Hash]struct{}
 	bytes   int64
+	census  census
+	agenda  agenda
+	outbox  outbox
+
+	// asked is when the connections of a dead gateway were last ended. Of the shard's own goroutine.
+	asked map[string]time.Time
 }
+
+// errOlder says that the shard has been served by newer code.
+var errOlder = errors.New("the shard has moved to a newer version")
 
 // errReplaced says that another worker claimed the shard.
 var errReplaced = errors.New("another worker claimed the shard")
@@ -70,6 +79,7 @@ func newShard(w *Worker, p int32) *shard {
 		w: w, partition: p,
 		failure: make(chan error, 1), due: make(chan struct{}, 1),
 		cells: make(map[schemas.Hash]*cell), dirty: make(map[schemas.Hash]struct{}), sought: -1,
+		census: make(census), agenda: newAgenda(), outbox: newOutbox(), asked: make(map[string]time.Time),
 	}
 	s.acked.L = &s.ackMu
 	return s
@@ -78,7 +88,13 @@ func newShard(w *Worker, p int32) *shard {
 // open fences the old owner, claims the shard and recovers it.
 func (s *shard) open(ctx context.Context) error {
 	began := time.Now()
-	var err error
+	version, err := s.inForce(ctx)
+	if err != nil {
+		return fmt.Errorf("reading who owns shard %d: %w", s.partition, err)
+	}
+	if version > s.w.cfg.VersionNumber {
+		return olderError(version, s.w.cfg.VersionNumber)
+	}
 	// The fence comes before the claim: a checkpoint that is written after the claim is
 	// then certainly the new owner's.
 	if s.snapshots, err = s.w.log.Snapshots(ctx, s.partition); err != nil {
@@ -106,7 +122,7 @@ func (s *shard) claim(ctx context.Context) (int64, error) {
 		err    error
 	}
 	acked := make(chan ack, 1)
-	record, err := s.w.claimRecord(s.partition, nil)
+	record, err := s.w.claimRecord(s.partition, new(actorlogv1.Claim))
 	if err != nil {
 		return 0, err
 	}
@@ -123,6 +139,14 @@ func (s *shard) claim(ctx context.Context) (int64, error) {
 func (s *shard) serve(ctx context.Context) error {
 	s.w.tail.Add(s.partition, s.nextRead)
 	defer s.w.tail.Remove(s.partition)
+	busy, stopBusy := context.WithCancel(context.Background())
+	var helpers sync.WaitGroup
+	helpers.Go(func() { s.keepTime(busy) })
+	helpers.Go(func() { s.post(busy) })
+	defer helpers.Wait()
+	defer stopBusy()
+	links := time.NewTicker(time.Second)
+	defer links.Stop()
 	sweep := time.NewTicker(min(max(s.w.cfg.SleepAfter/4, 10*time.Millisecond), 5*time.Second))
 	defer sweep.Stop()
 	// The shards of a worker open together. Their checkpoints are spread over the interval, so
@@ -133,9 +157,17 @@ func (s *shard) serve(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
+			if errors.Is(context.Cause(ctx), errReleased) {
+				s.lull()
+			}
 			return context.Cause(ctx)
 		case err := <-s.failure:
 			return err
+		case now := <-links.C:
+			if err := s.endLinks(now); err != nil {
+				return err
+			}
+			continue
 		case <-sweep.C:
 			if err := s.sweep(time.Now()); err != nil {
 				return err
@@ -199,9 +231,6 @@ func (s *shard) stop() {
 	s.appendMu.Lock()
 	s.dead.Store(true)
 	s.appendMu.Unlock()
-	s.ackMu.Lock()
-	s.acked.Broadcast()
-	s.ackMu.Unlock()
 	// Whoever holds readMu now may move the worker's reader, which the next term is about to use.
 	s.readMu.Lock()
 	s.w.tail.Remove(s.partition)
@@ -210,12 +239,16 @@ func (s *shard) stop() {
 	defer s.cellsMu.Unlock()
 	for _, c := range s.cells {
 		c.mu.Lock()
+		s.end(c)
 		if c.running != nil {
 			c.running.timer.Stop()
-			c.running.cancel(context.Canceled)
+			c.running.cancel(errStopped)
 		}
 		c.mu.Unlock()
 	}
+	s.ackMu.Lock()
+	s.acked.Broadcast()
+	s.ackMu.Unlock()
 }
 
 // die notes why the shard cannot go on; serve returns it.
@@ -353,24 +386,89 @@ func (s *shard) sleep(c *cell, now time.Time) error {
 		return nil
 	}
 	s.ackMu.Lock()
-	inflight, durable := c.inflight, c.durable
+	inflight, durable, occupied := c.inflight, c.durable, c.occupied()
 	s.ackMu.Unlock()
-	switch {
-	case inflight > 0:
+	if inflight > 0 || occupied {
 		return nil
+	}
+	if told, err := s.tell(c, now); told || err != nil {
+		return err
+	}
+	switch {
 	case !c.loaded:
 	case durable.LastOffset < 0: // nothing ever happened to it
 	default:
 		// One that never lived as well: the next checkpoint forgets it. Before that, a recovery
 		// would read again the actions that it answered, however far the window is by now.
-		value, err := schemas.Encode(durable.Snapshot())
+		snapshot := durable.Snapshot()
+		value, err := schemas.Encode(snapshot)
 		if err != nil {
 			return err
 		}
-		if err := s.w.store.put(s.partition, c.hash, value); err != nil {
+		if err := s.w.store.put(s.partition, c.hash, value, indexOf(snapshot)); err != nil {
 			return fmt.Errorf("putting actor %s to sleep: %w", durable.ID(), err)
 		}
 	}
+	s.end(c)
 	c.gone = true
+	if def := s.w.registry.Kind(durable.Kind); len(durable.Queue) > 0 && def != nil && def.Loop() != nil {
+		// Its loop ended before its time. Another activation is another try.
+		return s.wake(&durable)
+	}
 	return nil
+}
+
+// wake has an actor come into memory.
+func (s *shard) wake(a *machine.Actor) error {
+	return s.w.sender.Deliver(a.Hash, &actorlogv1.Action{
+		Actor: &actorlogv1.Actor{Generation: a.Generation}, RequestId: s.w.requestID(),
+		Body: &actorlogv1.Action_Wake{Wake: new(actorlogv1.Wake)},
+	}, func(int64, error) {})
+}
+
+// sleepAnswer is how long an actor that was told to sleep may take before it is told again.
+const sleepAnswer = 15 * time.Second
+
+// tell tells an actor with an OnSleep that it is about to leave memory, through the log like anything that changes it. It returns false if
+// there is nobody to be told. c.mu is held.
+func (s *shard) tell(c *cell, now time.Time) (bool, error) {
+	def := s.w.registry.Kind(c.head.Kind)
+	if c.activation == nil || def == nil || !def.Sleeps() {
+		return false, nil
+	}
+	if now.Sub(c.lulled) < sleepAnswer {
+		return true, nil
+	}
+	c.lulled = now
+	return true, s.w.sender.Deliver(c.hash, &actorlogv1.Action{
+		Actor: &actorlogv1.Actor{Generation: c.head.Generation}, RequestId: s.w.requestID(),
+		Body: &actorlogv1.Action_Sleep{Sleep: new(actorlogv1.Sleep)},
+	}, func(int64, error) {})
+}
+
+// lullTimeout bounds how long a shard that is given away waits for the OnSleep of its actors.
+const lullTimeout = 2 * time.Second
+
+// lull has the actors with an OnSleep run it before the shard is given away.
+func (s *shard) lull() {
+	deadline := time.Now().Add(lullTimeout)
+	for first := true; time.Now().Before(deadline) && !s.dead.Load(); first = false {
+		told := 0
+		s.cellsMu.Lock()
+		for _, c := range s.cells {
+			c.mu.Lock()
+			if first {
+				c.lulled = time.Time{}
+			}
+			if one, _ := s.tell(c, time.Now()); one {
+				told++
+			}
+			c.mu.Unlock()
+		}
+		s.cellsMu.Unlock()
+		if told == 0 {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 }

@@ -23,7 +23,8 @@ import (
 // Writes are not synced. Pebble's log keeps their order, so a lost tail loses the
 // place along with the snapshots it speaks for.
 //
-// Keys: "i" identity of the log; "p" partition: place; "a" partition hash: snapshot.
+// Keys: "i" identity of the log; "p" partition: place; "a" partition hash: snapshot; "t" partition hash: what is to be
+// known of the actor while it sleeps, if anything.
 type store struct {
 	db    *pebble.DB
 	cache *pebble.Cache
@@ -83,9 +84,12 @@ func (s *store) get(key []byte) ([]byte, error) {
 	return append([]byte{}, value...), nil
 }
 
-func actorKey(p int32, hash schemas.Hash) []byte {
+func actorKey(p int32, hash schemas.Hash) []byte { return keyOf('a', p, hash) }
+func indexKey(p int32, hash schemas.Hash) []byte { return keyOf('t', p, hash) }
+
+func keyOf(prefix byte, p int32, hash schemas.Hash) []byte {
 	key := make([]byte, 0, 21)
-	key = binary.BigEndian.AppendUint32(append(key, 'a'), uint32(p))
+	key = binary.BigEndian.AppendUint32(append(key, prefix), uint32(p))
 	return append(key, hash[:]...)
 }
 
@@ -126,17 +130,73 @@ type batch struct{ *pebble.Batch }
 
 func (s *store) batch() batch { return batch{s.db.NewBatch()} }
 
-func (b batch) put(p int32, hash schemas.Hash, snapshot []byte) error {
-	return b.Set(actorKey(p, hash), snapshot, nil)
+// put stores a snapshot, and what the shard's agenda has to know of the actor.
+func (b batch) put(p int32, hash schemas.Hash, snapshot []byte, index *actorlogv1.Snapshot) error {
+	if err := b.Set(actorKey(p, hash), snapshot, nil); err != nil {
+		return err
+	}
+	if index == nil {
+		return b.Delete(indexKey(p, hash), nil)
+	}
+	value, err := proto.Marshal(index)
+	if err != nil {
+		return err
+	}
+	return b.Set(indexKey(p, hash), value, nil)
 }
 
-func (b batch) drop(p int32, hash schemas.Hash) error { return b.Delete(actorKey(p, hash), nil) }
+func (b batch) drop(p int32, hash schemas.Hash) error {
+	return errors.Join(b.Delete(actorKey(p, hash), nil), b.Delete(indexKey(p, hash), nil))
+}
 
 // clear drops all that the store has of a shard.
 func (b batch) clear(p int32) error {
-	first := actorKey(p, schemas.Hash{})[:5]
-	last := actorKey(p+1, schemas.Hash{})[:5]
-	return errors.Join(b.DeleteRange(first, last, nil), b.Delete(placeKey(p), nil))
+	var err error
+	for _, prefix := range []byte{'a', 't'} {
+		err = errors.Join(err, b.DeleteRange(keyOf(prefix, p, schemas.Hash{})[:5], keyOf(prefix, p+1, schemas.Hash{})[:5], nil))
+	}
+	return errors.Join(err, b.Delete(placeKey(p), nil))
+}
+
+// indexOf is what the agenda has to know of an actor that sleeps: a snapshot of nothing else. nil when there is nothing.
+func indexOf(s *actorlogv1.Snapshot) *actorlogv1.Snapshot {
+	if len(s.Schedules) == 0 && len(s.Connections) == 0 && len(s.Queue) == 0 {
+		return nil
+	}
+	index := &actorlogv1.Snapshot{
+		Actor: &actorlogv1.Actor{Kind: s.GetActor().GetKind(), Generation: s.GetActor().GetGeneration()}, Alive: true,
+	}
+	for _, sch := range s.Schedules {
+		index.Schedules = append(index.Schedules, &actorlogv1.Schedule{Id: sch.Id, DueUnixMs: sch.DueUnixMs})
+	}
+	for _, n := range s.Connections {
+		index.Connections = append(index.Connections, &actorlogv1.Connection{Id: n.Id, Gateway: n.Gateway})
+	}
+	if len(s.Queue) > 0 {
+		index.Queue = []*actorlogv1.QueuedMessage{{Id: s.Queue[0].Id}}
+	}
+	return index
+}
+
+// index calls fn for every actor of a shard of which the agenda has to know something.
+func (s *store) index(p int32, fn func(a *machine.Actor)) error {
+	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: keyOf('t', p, schemas.Hash{})[:5], UpperBound: keyOf('t', p+1, schemas.Hash{})[:5]})
+	if err != nil {
+		return fmt.Errorf("reading the index of shard %d in the local store: %w", p, err)
+	}
+	for ok := iter.First(); ok; ok = iter.Next() {
+		hash, fine := schemas.ParseHash(iter.Key()[5:])
+		entry := new(actorlogv1.Snapshot)
+		if err := proto.Unmarshal(iter.Value(), entry); err != nil || !fine {
+			return errors.Join(fmt.Errorf("%w: an entry of the index of shard %d in the local store", schemas.ErrMalformed, p), err, iter.Close())
+		}
+		a, err := machine.Restore(hash, entry)
+		if err != nil {
+			return errors.Join(err, iter.Close())
+		}
+		fn(&a)
+	}
+	return iter.Close()
 }
 
 func (b batch) setPlace(p int32, pl place) error {
@@ -148,8 +208,13 @@ func (b batch) setPlace(p int32, pl place) error {
 }
 
 // put stores one snapshot.
-func (s *store) put(p int32, hash schemas.Hash, snapshot []byte) error {
-	return s.db.Set(actorKey(p, hash), snapshot, pebble.NoSync)
+func (s *store) put(p int32, hash schemas.Hash, snapshot []byte, index *actorlogv1.Snapshot) error {
+	b := s.batch()
+	defer b.Close()
+	if err := b.put(p, hash, snapshot, index); err != nil {
+		return err
+	}
+	return b.Commit(noSync)
 }
 
 // quiet drops Pebble's chatter; its errors come back from the calls.

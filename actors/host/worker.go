@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/actorlog/actorlog/actors/actor"
+	"github.com/actorlog/actorlog/actors/remote"
 	"github.com/actorlog/actorlog/eventlog"
 )
 
@@ -31,8 +33,18 @@ type Worker struct {
 	// recordLimit is the largest outcome: Config.MaxRecordBytes, or less if the topic takes less.
 	recordLimit atomic.Int64
 
+	// sender appends what the worker itself asks of actors; remote calls actors on behalf of actions and loops, once one does.
+	sender *remote.Sender
+	asked  atomic.Uint64
+	leases leases
+	loops  sync.WaitGroup
+	// fatal is why the worker must not go on.
+	fatal chan error
+
 	mu     sync.Mutex
 	owners map[int32]*owner
+	remote *remote.Client
+	closed bool
 }
 
 // owner is the goroutine that holds one assigned partition, through one shard after another.
@@ -67,6 +79,7 @@ func Open(log eventlog.Log, registry *actor.Registry, cfg Config) (*Worker, erro
 	w := &Worker{
 		log: log, registry: registry, cfg: cfg, store: store, tail: tail,
 		shards: make([]atomic.Pointer[shard], log.Partitions()), owners: make(map[int32]*owner),
+		sender: remote.NewSender(log, ""), leases: leases{until: make(map[string]time.Time)}, fatal: make(chan error, 1),
 	}
 	w.recordLimit.Store(int64(cfg.MaxRecordBytes))
 	return w, nil
@@ -78,14 +91,27 @@ func (w *Worker) Run(ctx context.Context) error {
 	pollCtx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { w.poll(pollCtx) })
+	wg.Go(func() { w.followLeases(pollCtx) })
 	defer wg.Wait()
 	defer stop()
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	wg.Go(func() {
+		select {
+		case err := <-w.fatal:
+			fail(err)
+		case <-pollCtx.Done():
+		}
+	})
 	m := eventlog.Member{Group: w.cfg.Group, Assigned: w.assigned, Released: w.released, Lost: w.lost}
 	if w.cfg.StableID {
 		m.ID = w.cfg.ID
 	}
 	err := w.log.Join(ctx, m)
 	w.giveUp(w.owned(), errReleased)
+	if cause := context.Cause(ctx); errors.As(cause, new(*unreadableError)) {
+		return fmt.Errorf("this code cannot serve what is recorded: %w", cause)
+	}
 	if err != nil && ctx.Err() == nil {
 		return fmt.Errorf("taking part in group %s: %w", w.cfg.Group, err)
 	}
@@ -95,10 +121,49 @@ func (w *Worker) Run(ctx context.Context) error {
 // Close releases the local store. Run must have returned.
 func (w *Worker) Close() error {
 	w.tail.Close()
+	w.mu.Lock()
+	client := w.remote
+	w.closed = true
+	w.mu.Unlock()
+	if client != nil {
+		client.Close()
+	}
+	// Loops were told to end when their shards were given up. One that does not heed its context is left behind.
+	ended := make(chan struct{})
+	go func() {
+		w.loops.Wait()
+		close(ended)
+	}()
+	timeout := time.NewTimer(actor.HookTimeout)
+	defer timeout.Stop()
+	select {
+	case <-ended:
+	case <-timeout.C:
+	}
 	return w.store.close()
 }
 
-func (w *Worker) kindKnown(kind string) bool { return w.registry.Kind(kind) != nil }
+// client is the worker's way to call actors. It follows all events, so it is opened when first needed.
+func (w *Worker) client() (*remote.Client, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return nil, errStopped
+	}
+	if w.remote == nil {
+		client, err := remote.Open(w.log, remote.Config{})
+		if err != nil {
+			return nil, err
+		}
+		w.remote = client
+	}
+	return w.remote, nil
+}
+
+// requestID is a new id for what the worker itself asks.
+func (w *Worker) requestID() string {
+	return w.cfg.ID + "-" + strconv.FormatUint(w.asked.Add(1), 36)
+}
 
 // poll reads actions of all shards and hands them out.
 func (w *Worker) poll(ctx context.Context) {
@@ -211,6 +276,15 @@ func (w *Worker) own(ctx context.Context, p int32) {
 			// If the group is right, it will say so; if the claim came from a worker that
 			// is gone, the shard must not stay without an owner.
 			w.cfg.Events.ShardRetry(p, err)
+			pause(ctx, w.cfg.ReclaimAfter)
+		case errors.Is(err, errOlder):
+			w.cfg.Events.ShardRetry(p, err)
+			pause(ctx, w.cfg.ReclaimAfter)
+		case errors.As(err, new(*unreadableError)):
+			select {
+			case w.fatal <- err:
+			default:
+			}
 			pause(ctx, w.cfg.ReclaimAfter)
 		default:
 			w.cfg.Events.ShardRetry(p, err)

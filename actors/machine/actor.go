@@ -43,6 +43,20 @@ type Actor struct {
 	// Broken says why the actor is out of service: an event of it could not be applied.
 	// Empty otherwise.
 	Broken string
+
+	// StateVersion is the version of State's schema.
+	StateVersion uint32
+	// Connections, oldest first; Schedules by id; Queue, oldest first. The records in them are never changed.
+	Connections []*actorlogv1.Connection
+	Schedules   []*actorlogv1.Schedule
+	Queue       []*actorlogv1.QueuedMessage
+	// Asked is requests of other actors that may come again; Settled says from where on they may, by partition.
+	Asked   []*actorlogv1.Asked
+	Settled []*actorlogv1.Settled
+	// Steps of the action after LastRef, in order.
+	Steps []*actorlogv1.Step
+	// Bulk is about how many bytes all this takes in a snapshot besides State, and bodies those in Queue.
+	Bulk, bodies int
 }
 
 // Recent is one remembered request.
@@ -136,6 +150,7 @@ func (a *Actor) advance(o *actorlogv1.Outcome, state []byte) {
 	a.LastRef = o.Ref
 	a.TimeMs = o.TimeUnixMs
 	a.pruneRefused()
+	a.clearSteps()
 	if a.Broken != "" {
 		return
 	}
@@ -143,16 +158,33 @@ func (a *Actor) advance(o *actorlogv1.Outcome, state []byte) {
 		a.Namespace, a.Kind, a.Key = o.Actor.Namespace, o.Actor.Kind, o.Actor.Key
 		a.Generation, a.CreatedMs, a.Alive = o.Actor.Generation, o.Actor.CreatedUnixMs, true
 	}
+	if len(o.StateJson) > 0 || len(o.PatchJson) > 0 {
+		a.StateVersion = o.StateVersion
+	}
 	a.State = state
+	a.takeConnections(o)
+	a.takeSchedules(o)
+	a.takeCompletions(o)
 	switch o.Lifecycle {
 	case actorlogv1.Lifecycle_LIFECYCLE_DESTROYED, actorlogv1.Lifecycle_LIFECYCLE_CREATED_AND_DESTROYED:
-		a.Alive, a.State = false, nil
+		a.Alive, a.State, a.StateVersion = false, nil, 0
+		a.Connections, a.Schedules, a.Queue, a.bodies = nil, nil, nil, 0
+		a.Bulk = a.bulkOfAsked()
 	}
 }
 
 // settle notes that the outcome stands at offset.
 func (a *Actor) settle(offset int64, o *actorlogv1.Outcome) {
 	a.LastOffset = offset
+	if o.Enqueued && a.Alive {
+		a.enqueue(offset, o)
+	}
+	if origin := o.GetAction().GetOrigin(); origin != nil {
+		a.takeSettled(origin)
+		if o.RefusedSince == nil && o.Repeats == nil && !passes(o.Error) && !stale(o.Error) {
+			a.asks(origin, offset)
+		}
+	}
 	key := o.GetAction().GetIdempotencyKey()
 	if key == "" || o.RefusedSince != nil || o.Repeats != nil || passes(o.Error) {
 		return // nothing happened that a repeat could be answered with
@@ -240,6 +272,21 @@ func Fingerprint(action *actorlogv1.Action) uint64 {
 		add(3)
 	case *actorlogv1.Action_Destroy:
 		add(4)
+	case *actorlogv1.Action_Enqueue:
+		add(5)
+		text(body.Enqueue.Queue)
+		for _, b := range body.Enqueue.BodyJson {
+			add(b)
+		}
+	case *actorlogv1.Action_Request:
+		add(6)
+		text(body.Request.Method)
+		text(action.Handshake.GetTarget())
+		for _, b := range body.Request.Body {
+			add(b)
+		}
+	default:
+		add(7) // of no request that clients give a key
 	}
 	return h
 }
@@ -265,6 +312,13 @@ func (a *Actor) Snapshot() *actorlogv1.Snapshot {
 	for _, r := range a.Refused {
 		s.Refused = append(s.Refused, &actorlogv1.RefRange{First: r.First, Last: r.Last})
 	}
+	s.StateVersion, s.Connections, s.Schedules, s.Settled, s.Steps = a.StateVersion, a.Connections, a.Schedules, a.Settled, a.Steps
+	s.Queue = a.queueToKeep()
+	for _, asked := range a.Asked {
+		if asked.Offset <= a.LastOffset { // as above
+			s.Asked = append(s.Asked, asked)
+		}
+	}
 	return s
 }
 
@@ -277,8 +331,10 @@ func Restore(hash schemas.Hash, s *actorlogv1.Snapshot) (Actor, error) {
 		Hash: hash, Namespace: s.Actor.Namespace, Kind: s.Actor.Kind, Key: s.Actor.Key,
 		Generation: s.Actor.Generation, CreatedMs: s.Actor.CreatedUnixMs,
 		Alive: s.Alive, State: s.StateJson, LastRef: s.LastRef, LastOffset: s.LastOffset, TimeMs: s.TimeUnixMs,
-		Broken: s.Broken,
+		Broken: s.Broken, StateVersion: s.StateVersion,
+		Connections: s.Connections, Schedules: s.Schedules, Queue: s.Queue, Asked: s.Asked, Settled: s.Settled, Steps: s.Steps,
 	}
+	a.measure()
 	for _, r := range s.Recent {
 		a.Recent = append(a.Recent, Recent{
 			Key: r.Key, Offset: r.Offset, TimeMs: r.TimeUnixMs, Fingerprint: r.Fingerprint,

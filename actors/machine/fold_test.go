@@ -119,7 +119,7 @@ func (l *life) action() machine.Ask {
 	case 3:
 		body(nil)(a)
 	}
-	return machine.Ask{Ref: ref, Action: a, KindKnown: func(string) bool { return true }}
+	return machine.Ask{Ref: ref, Action: a, Rules: ruled(all)}
 }
 
 // offer is the owner reading one action.
@@ -186,35 +186,34 @@ func (l *life) work() {
 
 // user is what user code may come back with.
 func (l *life) user(run *machine.Run) machine.Returned {
-	ret := machine.Returned{Run: run, DurationUs: int64(l.IntN(10))}
+	r := ran{Run: run, DurationUs: int64(l.IntN(10))}
 	state := l.head.State
 	if run.Create {
 		if l.IntN(8) == 0 {
-			ret.Err = actor.UserError("no", "not created")
-			return ret
+			r.Err = actor.UserError("no", "not created")
+			return r.returned()
 		}
 		state = l.state()
-		ret.Created, ret.State = state, state
+		r.Created = state
 	}
+	r.State = state
 	if run.Invoke == nil {
-		return ret
+		return r.returned()
 	}
 	switch l.IntN(8) {
 	case 0:
-		ret.Err = actor.UserError("no", "refused").With("why")
+		r.Err = actor.UserError("no", "refused").With("why")
 	case 1:
-		ret.Err, ret.Detail = errors.New("disk \xff on fire"), "stack"
+		r.Err, r.Detail = errors.New("disk \xff on fire"), "stack"
 	case 2:
-		ret.State = state
-		ret.Effects.Destroyed = true
+		r.Effects.Destroyed = true
 	case 3:
-		ret.State = state
 	default:
-		ret.State = l.change(state)
-		ret.Result = l.state()
-		ret.Effects.Broadcasts = []actor.Broadcast{{Name: "e", Args: []byte("[]")}}
+		r.State = l.change(state)
+		r.Result = l.state()
+		r.Effects.Broadcasts = []*actorlogv1.Broadcast{{Name: "e", ArgsJson: []byte("[]")}}
 	}
-	return ret
+	return r.returned()
 }
 
 // append stores an outcome, and lets a reader of the log see it.

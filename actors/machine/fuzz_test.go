@@ -97,10 +97,14 @@ func FuzzActor_Step(f *testing.F) {
 		if alive {
 			b.ask(invoke(func(a *actorlogv1.Action) { a.IdempotencyKey = "k" }))
 		}
-		eff := b.a.Step(machine.Ask{Ref: 5, Action: action, KindKnown: all})
+		eff := b.a.Step(machine.Ask{Ref: 5, Action: action, Rules: ruled(all)})
 		require.Equal(t, 1, bools(eff.Skip, eff.Run != nil, eff.Outcome != nil))
 		if eff.Run != nil {
-			eff = b.a.Step(machine.Returned{Run: eff.Run, Created: []byte("{}"), State: []byte("{}"), Effects: actor.Effects{Destroyed: action.TimeUnixMs%2 == 0}})
+			var created []byte
+			if eff.Run.Create {
+				created = []byte("{}")
+			}
+			eff = b.a.Step(ran{Run: eff.Run, Created: created, State: []byte("{}"), Effects: actor.Effects{Destroyed: action.TimeUnixMs%2 == 0}}.returned())
 		}
 		_, err = schemas.Encode(eff.Outcome)
 		require.NoError(t, err)
@@ -109,7 +113,7 @@ func FuzzActor_Step(f *testing.F) {
 		}
 		require.False(t, eff.Outcome.Error == nil && eff.Outcome.Repeats == nil && eff.Outcome.ResultJson == nil, "an answer that is none")
 		b.a.Appended(b.next, eff.Outcome)
-		require.True(t, b.a.Step(machine.Ask{Ref: 5, Action: action, KindKnown: all}).Skip)
+		require.True(t, b.a.Step(machine.Ask{Ref: 5, Action: action, Rules: ruled(all)}).Skip)
 		require.True(t, b.a.Step(machine.Refuse{Ref: 5, Action: action, Since: 5}).Skip)
 	})
 }

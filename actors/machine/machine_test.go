@@ -257,7 +257,7 @@ func (w *world) claim(t *testing.T, name string) {
 func (w *world) ask(t *testing.T, d *datadriven.TestData, by *worker, ref int64, a asked) {
 	head := by.head(a.hash)
 	before := *head
-	eff := head.Step(machine.Ask{Ref: ref, Action: a.action, KindKnown: func(kind string) bool { return kind == "counter" }})
+	eff := head.Step(machine.Ask{Ref: ref, Action: a.action, Rules: ruled(func(kind string) bool { return kind == "counter" })})
 	if eff.Run == nil {
 		w.carryOut(t, d, by, a, &before, eff)
 		return
@@ -325,7 +325,7 @@ func bools(b ...bool) (n int) {
 
 // fence is the fence after the first n events.
 func (w *world) fence(n int) machine.Fence {
-	f := machine.NewFence(machine.NoEpoch)
+	f := machine.NewFence(machine.NoEpoch, 0, schemas.NoPlace)
 	for i, e := range w.events[:n] {
 		if e.claim != nil {
 			f.Claim(int64(i), e.claim)
@@ -337,7 +337,7 @@ func (w *world) fence(n int) machine.Fence {
 // fold is what a reader of the first n events knows, starting from the snapshots if there are any.
 func (w *world) fold(t *testing.T, n int) map[schemas.Hash]*machine.Actor {
 	if w.saved == nil || w.savedAt > n {
-		return w.foldFrom(t, make(map[schemas.Hash]*machine.Actor), machine.NewFence(machine.NoEpoch), 0, n)
+		return w.foldFrom(t, make(map[schemas.Hash]*machine.Actor), machine.NewFence(machine.NoEpoch, 0, schemas.NoPlace), 0, n)
 	}
 	actors := make(map[schemas.Hash]*machine.Actor)
 	for hash, s := range w.saved {
@@ -345,7 +345,7 @@ func (w *world) fold(t *testing.T, n int) map[schemas.Hash]*machine.Actor {
 		require.NoError(t, err)
 		actors[hash] = &a
 	}
-	return w.foldFrom(t, actors, machine.NewFence(w.epochAt), w.savedAt, n)
+	return w.foldFrom(t, actors, machine.NewFence(w.epochAt, 0, schemas.NoPlace), w.savedAt, n)
 }
 
 func (w *world) foldFrom(t *testing.T, actors map[schemas.Hash]*machine.Actor, f machine.Fence, from, to int) map[schemas.Hash]*machine.Actor {
@@ -354,7 +354,7 @@ func (w *world) foldFrom(t *testing.T, actors map[schemas.Hash]*machine.Actor, f
 		case i < from:
 		case e.claim != nil:
 			f.Claim(int64(i), e.claim)
-		case f.Admits(e.outcome):
+		case f.Admits(e.outcome.Epoch, schemas.NoPlace):
 			if actors[e.hash] == nil {
 				a := machine.NewActor(e.hash)
 				actors[e.hash] = &a
@@ -381,7 +381,7 @@ func (w *world) snapshot(t *testing.T) {
 
 // check compares the owner's actors with the log's.
 func (w *world) check(t *testing.T) {
-	whole := w.foldFrom(t, make(map[schemas.Hash]*machine.Actor), machine.NewFence(machine.NoEpoch), 0, len(w.events))
+	whole := w.foldFrom(t, make(map[schemas.Hash]*machine.Actor), machine.NewFence(machine.NoEpoch, 0, schemas.NoPlace), 0, len(w.events))
 	tail := w.fold(t, len(w.events))
 	for hash, a := range whole {
 		require.NotNil(t, tail[hash])
@@ -394,7 +394,7 @@ func (w *world) check(t *testing.T) {
 
 // log prints every event and whether it counts.
 func (w *world) log(from int) {
-	f := machine.NewFence(machine.NoEpoch)
+	f := machine.NewFence(machine.NoEpoch, 0, schemas.NoPlace)
 	actors := make(map[schemas.Hash]*machine.Actor)
 	for i, e := range w.events {
 		line := fmt.Sprintf("@%d", i)
@@ -416,7 +416,7 @@ func (w *world) log(from int) {
 				actors[e.hash] = &a
 			}
 			line += fmt.Sprintf(" %s answers %d (epoch %d)", e.by, e.outcome.Ref, e.outcome.Epoch)
-			if !f.Admits(e.outcome) {
+			if !f.Admits(e.outcome.Epoch, schemas.NoPlace) {
 				line += fmt.Sprintf(": VOID, the epoch is %d", f.Epoch())
 			} else if counts, err := actors[e.hash].Apply(int64(i), e.outcome); err != nil {
 				line += ": BREAKS the actor"
@@ -539,8 +539,13 @@ func describe(a *machine.Actor) string {
 }
 
 // counter is the user code of the stories.
-func counter(run *machine.Run, state []byte) (r machine.Returned) {
+func counter(run *machine.Run, state []byte) machine.Returned {
+	return count(run, state).returned()
+}
+
+func count(run *machine.Run, state []byte) (r ran) {
 	r.Run = run
+	r.State = state
 	var s struct {
 		Count int64 `json:"count"`
 	}
@@ -563,7 +568,9 @@ func counter(run *machine.Run, state []byte) (r machine.Returned) {
 		r.Err = err
 		return r
 	}
-	r.State = r.Created
+	if run.Create {
+		r.State = r.Created
+	}
 	if run.Invoke == nil {
 		return r
 	}
@@ -574,7 +581,7 @@ func counter(run *machine.Run, state []byte) (r machine.Returned) {
 		_ = json.Unmarshal(args[0], &n)
 	}
 	broadcast := func(name, args string) {
-		r.Effects.Broadcasts = append(r.Effects.Broadcasts, actor.Broadcast{Name: name, Args: json.RawMessage(args)})
+		r.Effects.Broadcasts = append(r.Effects.Broadcasts, &actorlogv1.Broadcast{Name: name, ArgsJson: json.RawMessage(args)})
 	}
 	switch run.Invoke.Name {
 	case "increment":

@@ -32,8 +32,20 @@ type Input interface{ input() }
 type Ask struct {
 	Ref    int64
 	Action *actorlogv1.Action
-	// KindKnown says whether this worker has the rules of the kind.
-	KindKnown func(kind string) bool
+	// Rules of the kinds that this worker has. An actor.Registry is Rules.
+	Rules Rules
+	// NowMs is the worker's clock, for deadlines.
+	NowMs int64
+}
+
+// Rules is what Step has to know of the rules of kinds.
+type Rules interface {
+	// Known says whether the kind is there.
+	Known(kind string) bool
+	// Runs says whether user code has to see an action that could be answered without it.
+	Runs(kind string, a *actorlogv1.Action) bool
+	// Queue says whether the kind has a queue of that name.
+	Queue(kind, name string) bool
 }
 
 // Refuse is an action that came while the mailbox was full; it is answered out of turn.
@@ -47,19 +59,12 @@ type Refuse struct {
 // Returned is what came of a [Run].
 type Returned struct {
 	Run *Run
-	// Created is the state that CreateState made, nil when the run created nothing, or
-	// failed to.
-	Created []byte
-	// State after the action; ignored on an error.
-	State []byte
-	// Result as JSON; empty for none.
-	Result []byte
-	// Err is why the action, or the creation, failed. An *actor.Error is for the client;
-	// anything else is internal.
-	Err error
+	// Done is what the job came to.
+	Done actor.Done
+	// StateVersion that the states in Done have.
+	StateVersion uint32
 	// Detail of an internal error, for operators: the stack of a panic.
 	Detail     string
-	Effects    actor.Effects
 	DurationUs int64
 }
 
@@ -74,13 +79,18 @@ type Run struct {
 	// Create says that the actor must be created first, from Input.
 	Create bool
 	Input  json.RawMessage
-	// Invoke is the action to run; nil when there is only a creation.
+	// Invoke is the action to run, of an Invoke or a Fire; nil when it is something else.
 	Invoke *actorlogv1.Invoke
+	// Schedule that fires.
+	Schedule *actorlogv1.Schedule
 	// What the action's Ctx tells.
 	Namespace, Kind string
 	Key             schemas.Key
 	ID              schemas.ActorID
 	TimeMs          int64
+
+	// enqueues: the message of the action has a queue to go to.
+	enqueues bool
 }
 
 // Effects is what the host must do. Exactly one of Skip, Run and Outcome is set.
@@ -110,7 +120,7 @@ func (a *Actor) Step(in Input) Effects {
 		o := a.outcome(in.Ref, in.Action)
 		o.Error = wireError(actor.ErrOverloaded)
 		o.RefusedSince = proto.Int64(in.Since)
-		a.advance(o, a.State)
+		a.record(o, a.State)
 		return Effects{Outcome: o}
 	case Returned:
 		return Effects{Outcome: a.returned(in)}
@@ -129,21 +139,29 @@ func (a *Actor) ask(in Ask) Effects {
 	if err := a.wellFormed(action); err != nil {
 		return a.answer(in.Ref, action, nil, err)
 	}
+	if o := action.Origin; o != nil {
+		if offset, ok := a.askedBefore(o); ok {
+			return a.repeat(in, offset)
+		}
+		if a.late(o) {
+			return a.answer(in.Ref, action, nil, actor.ErrStaleCall)
+		}
+	}
 	// A repeat comes before all that may have changed since the first request: told now that
 	// the actor is gone, its caller would take it that the request had no effect.
 	if r, ok := a.recall(action.IdempotencyKey); ok {
 		if r.Fingerprint != Fingerprint(action) {
 			return a.answer(in.Ref, action, nil, actor.ErrKeyReused)
 		}
-		o := a.outcome(in.Ref, action)
-		o.Repeats = proto.Int64(r.Offset)
-		a.advance(o, a.State)
-		return Effects{Outcome: o, Settle: true}
+		return a.repeat(in, r.Offset)
+	}
+	if d := action.DeadlineUnixMs; d != 0 && in.NowMs > d {
+		return a.answer(in.Ref, action, nil, actor.ErrTimedOut.Messagef("Whoever called had stopped waiting before the action could begin."))
 	}
 	if a.Broken != "" {
 		return a.answer(in.Ref, action, nil, errBroken)
 	}
-	if err := a.admit(action, in.KindKnown); err != nil {
+	if err := a.admit(action, in.Rules); err != nil {
 		return a.answer(in.Ref, action, nil, err)
 	}
 
@@ -153,33 +171,99 @@ func (a *Actor) ask(in Ask) Effects {
 		ID: a.ID(), TimeMs: max(action.TimeUnixMs, a.TimeMs), Invoke: action.GetInvoke(),
 	}
 	switch {
-	case !a.Alive && action.Creation == nil:
+	case !a.Alive && (action.Creation == nil || action.GetDestroy() != nil):
 		return a.answer(in.Ref, action, nil, actor.ErrNotFound)
 	case !a.Alive:
-		if action.GetDestroy() != nil {
-			return a.answer(in.Ref, action, nil, actor.ErrNotFound)
-		}
 		run.Create, run.Input = true, action.Creation.InputJson
 		run.ID.Generation++
-		return Effects{Run: run}
 	case action.Creation.GetPolicy() == actorlogv1.Creation_POLICY_MUST_BE_ABSENT:
 		return a.answer(in.Ref, action, nil, a.duplicate())
 	}
-	switch action.Body.(type) {
-	case *actorlogv1.Action_Invoke:
-		return Effects{Run: run}
-	case *actorlogv1.Action_Resolve:
-		return a.answer(in.Ref, action, []byte{}, nil)
-	case *actorlogv1.Action_Read:
-		return a.answer(in.Ref, action, a.State, nil)
-	case *actorlogv1.Action_Destroy:
-		o := a.outcome(in.Ref, action)
-		o.ResultJson = []byte{}
-		o.Lifecycle = actorlogv1.Lifecycle_LIFECYCLE_DESTROYED
-		a.advance(o, nil)
-		return Effects{Outcome: o}
+	return a.carryOut(in, run)
+}
+
+// repeat answers with an outcome that points to the first one.
+func (a *Actor) repeat(in Ask, offset int64) Effects {
+	o := a.outcome(in.Ref, in.Action)
+	o.Repeats = proto.Int64(offset)
+	a.record(o, a.State)
+	return Effects{Outcome: o, Settle: true}
+}
+
+// carryOut does what a well-formed action asks of an actor that lives, or is about to.
+func (a *Actor) carryOut(in Ask, run *Run) Effects {
+	action := in.Action
+	id := action.GetCaller().GetConnectionId()
+	if id != "" && action.GetHandshake().GetConnectionId() != id && a.connection(id) < 0 {
+		return a.answer(in.Ref, action, nil, actor.ErrConnectionClosed)
 	}
-	return a.answer(in.Ref, action, nil, errUnknownRequest)
+	runs := run.Create || in.Rules.Runs(run.Kind, action)
+	var result []byte
+	change := func(*actorlogv1.Outcome) {}
+	switch body := action.Body.(type) {
+	case *actorlogv1.Action_Invoke, *actorlogv1.Action_Request, *actorlogv1.Action_SocketMessage:
+		return Effects{Run: run}
+	case *actorlogv1.Action_Connect:
+		switch {
+		case action.Handshake == nil:
+			return a.answer(in.Ref, action, nil, actor.ErrInvalidRequest.Messagef("A connection needs a handshake."))
+		case a.connection(action.Handshake.ConnectionId) >= 0:
+			return a.answer(in.Ref, action, nil, actor.ErrInvalidRequest.Messagef("There is a connection with this id."))
+		}
+		return Effects{Run: run}
+	case *actorlogv1.Action_Fire:
+		return a.fire(in, run, body.Fire)
+	case *actorlogv1.Action_Enqueue:
+		if err := a.checkEnqueue(body.Enqueue); err != nil {
+			return a.answer(in.Ref, action, nil, err)
+		}
+		change = func(o *actorlogv1.Outcome) { o.Enqueued = in.Rules.Queue(run.Kind, body.Enqueue.Queue) }
+		run.enqueues = in.Rules.Queue(run.Kind, body.Enqueue.Queue)
+	case *actorlogv1.Action_Complete:
+		change = func(o *actorlogv1.Outcome) { o.Completed = a.completes(body.Complete.Completions) }
+	case *actorlogv1.Action_Disconnect:
+		i := a.connection(body.Disconnect.ConnectionId)
+		runs = runs && i >= 0
+		if i >= 0 && !runs {
+			change = func(o *actorlogv1.Outcome) {
+				o.Disconnected = []*actorlogv1.Disconnected{{
+					Id: a.Connections[i].Id, Gateway: a.Connections[i].Gateway, Code: body.Disconnect.Code, Reason: body.Disconnect.Reason,
+				}}
+			}
+		}
+	case *actorlogv1.Action_Read:
+		result = a.State
+	case *actorlogv1.Action_Destroy:
+		change = func(o *actorlogv1.Outcome) {
+			o.Lifecycle = actorlogv1.Lifecycle_LIFECYCLE_DESTROYED
+			for _, n := range a.Connections {
+				o.Disconnected = append(o.Disconnected, &actorlogv1.Disconnected{Id: n.Id, Gateway: n.Gateway})
+			}
+		}
+	case *actorlogv1.Action_Resolve, *actorlogv1.Action_Subscribe, *actorlogv1.Action_Sleep, *actorlogv1.Action_Wake:
+	default:
+		return a.answer(in.Ref, action, nil, errUnknownRequest)
+	}
+	if runs {
+		return Effects{Run: run}
+	}
+	o := a.outcome(in.Ref, action)
+	if o.ResultJson = result; result == nil {
+		o.ResultJson = []byte{}
+	}
+	change(o)
+	a.record(o, a.State)
+	return Effects{Outcome: o}
+}
+
+func (a *Actor) checkEnqueue(e *actorlogv1.Enqueue) error {
+	switch {
+	case len(e.BodyJson) > actor.MaxMessageBytes:
+		return actor.ErrMessageTooLarge
+	case len(a.Queue) >= actor.MaxQueued:
+		return actor.ErrQueueFull
+	}
+	return nil
 }
 
 // errBroken is all that clients are told of an actor that is out of service.
@@ -211,7 +295,7 @@ func (a *Actor) wellFormed(action *actorlogv1.Action) error {
 }
 
 // admit checks that there is an actor to be asked.
-func (a *Actor) admit(action *actorlogv1.Action, kindKnown func(string) bool) error {
+func (a *Actor) admit(action *actorlogv1.Action, rules Rules) error {
 	to := action.Actor
 	// An id, or a generation, is of one life; a kind and key alone are of whichever there is, or will be.
 	if one := to.Kind == "" || to.Generation != 0; one && (to.Generation != a.Generation || !a.Alive) {
@@ -221,7 +305,7 @@ func (a *Actor) admit(action *actorlogv1.Action, kindKnown func(string) bool) er
 	if kind == "" {
 		kind = to.Kind
 	}
-	if !kindKnown(kind) {
+	if !rules.Known(kind) {
 		return actor.ErrKindNotFound.Messagef("No actor kind `%s` is defined by the workers.", kind)
 	}
 	return nil
@@ -235,63 +319,130 @@ func (a *Actor) answer(ref int64, action *actorlogv1.Action, result []byte, err 
 	} else {
 		o.ResultJson = result
 	}
-	a.advance(o, a.State)
+	a.record(o, a.State)
 	return Effects{Outcome: o}
 }
 
 func (a *Actor) returned(in Returned) *actorlogv1.Outcome {
-	o := a.outcome(in.Run.Ref, in.Run.Action)
-	o.DurationUs = in.DurationUs
+	done, run := &in.Done, in.Run
+	o := a.outcome(run.Ref, run.Action)
+	o.DurationUs, o.Woke = in.DurationUs, done.Woke && len(done.Base) > 0 && !done.Created
 	before, after := a.State, a.State
-	created := in.Run.Create && in.Created != nil
-	if created {
+	if done.Created {
 		// The creation stands even if the action that came with it fails: the caller
 		// asked for an actor, and has one.
 		o.Lifecycle = actorlogv1.Lifecycle_LIFECYCLE_CREATED
-		o.Actor.Generation = in.Run.ID.Generation
+		o.Actor.Generation = run.ID.Generation
 		o.Actor.CreatedUnixMs = o.TimeUnixMs
-		before, after = nil, in.Created
+		before = nil
 	}
-	err := in.Err
-	if err == nil && in.Run.Invoke != nil {
-		after = in.State
+	if done.Base != nil {
+		after = done.Base
 	}
+	for _, w := range done.Warnings {
+		o.Warnings = append(o.Warnings, clean(w.Error()))
+	}
+	err := done.Err
 	if err == nil {
-		err = a.change(o, before, after)
+		err = a.change(o, before, done.State, in.StateVersion)
 	}
 	if err != nil {
-		o.Error = wireError(err)
-		o.Error.Detail = clean(detailOf(err, in.Detail))
-		if after = before; created {
-			after = in.Created
-			o.StateJson, o.PatchJson = in.Created, nil
-		}
-		a.advance(o, after)
+		a.failed(o, in, before, after, err)
 		return o
 	}
-	o.ResultJson = in.Result
+	o.ResultJson = done.Result
 	if o.ResultJson == nil {
 		o.ResultJson = []byte{}
 	}
-	if in.Run.Action.GetRead() != nil {
-		o.ResultJson = after
-	}
-	for _, b := range in.Effects.Broadcasts {
-		o.Broadcasts = append(o.Broadcasts, &actorlogv1.Broadcast{Name: b.Name, ArgsJson: b.Args})
-	}
-	if in.Effects.Destroyed {
+	o.Response = done.Response
+	a.took(o, in, &done.Effects)
+	if done.Effects.Destroyed {
 		o.Lifecycle = actorlogv1.Lifecycle_LIFECYCLE_DESTROYED
-		if created {
+		if done.Created {
 			o.Lifecycle = actorlogv1.Lifecycle_LIFECYCLE_CREATED_AND_DESTROYED
 		}
 	}
-	a.advance(o, after)
+	if run.Action.GetRead() != nil {
+		o.ResultJson = done.State
+	}
+	a.record(o, done.State)
 	return o
 }
 
-// change records the difference between two states; before is nil for a new life.
-func (a *Actor) change(o *actorlogv1.Outcome, before, after []byte) error {
-	if before == nil {
+// failed records that an action failed. What happened before it stands: the actor was made, or woke. And what
+// cannot be undone by failing is done: a connection has ended, a schedule has been tried.
+func (a *Actor) failed(o *actorlogv1.Outcome, in Returned, before, after []byte, err error) {
+	o.Error = wireError(err)
+	if _, expected := asActorError(err); !expected {
+		o.Error.MetadataJson = []byte(`{"reference":` + quote(in.Run.Action.RequestId) + `}`)
+	}
+	o.Error.Detail = clean(detailOf(err, in.Detail))
+	o.StateJson, o.PatchJson = nil, nil
+	if changeErr := a.change(o, before, after, in.StateVersion); changeErr != nil {
+		// Then nothing stands but the actor, if it was made.
+		if o.StateJson, o.PatchJson = nil, nil; before == nil {
+			o.StateJson = after
+		} else {
+			after = before
+		}
+	}
+	a.took(o, in, &in.Done.BaseEffects)
+	if _, refused := asActorError(err); !refused || errors.Is(err, actor.ErrTimedOut) || in.Run.Action.GetDestroy() == nil {
+		a.regardless(o, in.Run.Action)
+	}
+	a.record(o, after)
+}
+
+// record takes in an outcome that was just made.
+func (a *Actor) record(o *actorlogv1.Outcome, state []byte) {
+	ends := o.Lifecycle == actorlogv1.Lifecycle_LIFECYCLE_DESTROYED
+	changes := (len(o.StateJson) > 0 || len(o.PatchJson) > 0) && o.StateVersion != a.StateVersion
+	if a.Alive && (ends || changes) && o.RefusedSince == nil {
+		o.PriorVersion = proto.Uint32(a.StateVersion)
+	}
+	a.advance(o, state)
+}
+
+// regardless records what an action does even if it fails: a connection that has ended has ended, and who must go goes.
+func (a *Actor) regardless(o *actorlogv1.Outcome, action *actorlogv1.Action) {
+	switch body := action.Body.(type) {
+	case *actorlogv1.Action_Disconnect:
+		if i := a.connection(body.Disconnect.ConnectionId); i >= 0 {
+			o.Disconnected = append(slices.Clip(o.Disconnected), &actorlogv1.Disconnected{
+				Id: body.Disconnect.ConnectionId, Gateway: a.Connections[i].Gateway, Code: body.Disconnect.Code, Reason: body.Disconnect.Reason,
+				Error: o.Error,
+			})
+		}
+	case *actorlogv1.Action_Destroy:
+		if a.Alive {
+			o.Lifecycle = actorlogv1.Lifecycle_LIFECYCLE_DESTROYED
+		}
+	}
+}
+
+// took records what was asked through the Ctx, and what comes with the action by itself.
+func (a *Actor) took(o *actorlogv1.Outcome, in Returned, e *actor.Effects) {
+	o.Broadcasts, o.Sends, o.Frames = e.Broadcasts, e.Sends, e.Frames
+	o.Connected, o.Disconnected = e.Connected, e.Disconnected
+	o.Completed = a.completes(e.Completed)
+	o.Scheduled, o.Unscheduled = e.Scheduled, e.Unscheduled
+	if o.Error == nil {
+		o.GuardedEvents = in.Done.Guarded
+		o.Enqueued = in.Run.enqueues
+		if c := in.Run.Action.GetComplete(); c != nil {
+			o.Completed = append(o.Completed, a.completes(c.Completions)...)
+		}
+	}
+	if s := in.Run.Schedule; s != nil {
+		a.moveOn(o, s, o.Error != nil)
+	}
+}
+
+// change records the difference between two states; before is nil for a new life. A state of another version is recorded in
+// full.
+func (a *Actor) change(o *actorlogv1.Outcome, before, after []byte, version uint32) error {
+	o.StateVersion = version
+	if before == nil || (version != a.StateVersion && !bytes.Equal(before, after)) {
 		o.StateJson = after
 		return nil
 	}
@@ -333,11 +484,26 @@ func (a *Actor) identity(action *actorlogv1.Action) (namespace, kind string, key
 	return a.Namespace, a.Kind, a.Key
 }
 
+// withoutActor is the action as its outcome repeats it: without the address, and without headers, which carry secrets.
 func withoutActor(action *actorlogv1.Action) *actorlogv1.Action {
-	return &actorlogv1.Action{
+	kept := &actorlogv1.Action{
 		RequestId: action.RequestId, IdempotencyKey: action.IdempotencyKey, Caller: action.Caller,
 		TimeUnixMs: action.TimeUnixMs, Creation: action.Creation, Sequence: action.Sequence, Body: action.Body,
+		Origin: action.Origin, Chain: action.Chain, DeadlineUnixMs: action.DeadlineUnixMs, Handshake: action.Handshake,
 	}
+	if h := action.Handshake; len(h.GetHeaders()) > 0 {
+		kept.Handshake = &actorlogv1.Handshake{ConnectionId: h.ConnectionId, ParamsJson: h.ParamsJson, Target: h.Target}
+	}
+	if r := action.GetRequest(); len(r.GetHeaders()) > 0 {
+		harmless := &actorlogv1.Request{Method: r.Method, Body: r.Body, Url: r.Url}
+		for _, h := range r.Headers {
+			if h.Name == "Content-Type" {
+				harmless.Headers = append(harmless.Headers, h)
+			}
+		}
+		kept.Body = &actorlogv1.Action_Request{Request: harmless}
+	}
+	return kept
 }
 
 // TooLarge answers an action whose outcome does not fit into a record. The actor must be a copy
@@ -350,7 +516,13 @@ func (a *Actor) TooLarge(ref int64, action *actorlogv1.Action, size, limit int) 
 	if proto.Size(o) > limit {
 		OmitArguments(o)
 	}
-	a.advance(o, a.State)
+	a.regardless(o, action)
+	if f := action.GetFire(); f != nil {
+		if s := a.Schedule(f.ScheduleId); s != nil && s.DueUnixMs == f.DueUnixMs {
+			a.moveOn(o, s, true)
+		}
+	}
+	a.record(o, a.State)
 	return o
 }
 
@@ -358,8 +530,16 @@ func (a *Actor) TooLarge(ref int64, action *actorlogv1.Action, size, limit int) 
 // tell a repeat from another request, so the key is not remembered: a repeat runs again, to the same end.
 func OmitArguments(o *actorlogv1.Outcome) {
 	o.Action.IdempotencyKey, o.Action.Creation = "", nil
-	if invoke := o.Action.GetInvoke(); invoke != nil {
-		o.Action.Body = &actorlogv1.Action_Invoke{Invoke: &actorlogv1.Invoke{Name: invoke.Name}}
+	o.Action.Handshake, o.Action.Chain = nil, nil
+	switch body := o.Action.Body.(type) {
+	case *actorlogv1.Action_Invoke:
+		o.Action.Body = &actorlogv1.Action_Invoke{Invoke: &actorlogv1.Invoke{Name: body.Invoke.Name}}
+	case *actorlogv1.Action_Request:
+		o.Action.Body = &actorlogv1.Action_Request{Request: &actorlogv1.Request{Method: body.Request.Method}}
+	case *actorlogv1.Action_SocketMessage:
+		o.Action.Body = &actorlogv1.Action_SocketMessage{SocketMessage: new(actorlogv1.SocketMessage)}
+	case *actorlogv1.Action_Enqueue:
+		o.Action.Body = &actorlogv1.Action_Enqueue{Enqueue: &actorlogv1.Enqueue{Queue: body.Enqueue.Queue}}
 	}
 }
 

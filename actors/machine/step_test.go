@@ -21,6 +21,29 @@ var (
 	orgHash = schemas.HashOf("default", "counter", orgKey)
 )
 
+// ruled is rules without hooks, for the kinds that it says are known. Every kind has a queue "jobs".
+type ruled func(kind string) bool
+
+func (r ruled) Known(kind string) bool             { return r(kind) }
+func (ruled) Runs(string, *actorlogv1.Action) bool { return false }
+func (ruled) Queue(_, name string) bool            { return name == "jobs" }
+
+// ran is what user code came back with: Created is the state that a creation made.
+type ran struct {
+	Run            *machine.Run
+	Created, State []byte
+	Result         []byte
+	Err            error
+	Detail         string
+	Effects        actor.Effects
+	DurationUs     int64
+}
+
+func (r ran) returned() machine.Returned {
+	done := actor.Done{Created: r.Created != nil, Base: r.Created, State: r.State, Result: r.Result, Err: r.Err, Effects: r.Effects}
+	return machine.Returned{Run: r.Run, Done: done, Detail: r.Detail, DurationUs: r.DurationUs}
+}
+
 func all(string) bool  { return true }
 func none(string) bool { return false }
 
@@ -42,7 +65,7 @@ func (b *bench) ask(action *actorlogv1.Action) *actorlogv1.Outcome {
 
 func (b *bench) askOf(action *actorlogv1.Action, known func(string) bool) *actorlogv1.Outcome {
 	b.t.Helper()
-	eff := b.a.Step(machine.Ask{Ref: b.ref, Action: action, KindKnown: known})
+	eff := b.a.Step(machine.Ask{Ref: b.ref, Action: action, Rules: ruled(known)})
 	if eff.Run != nil {
 		eff = b.a.Step(counter(eff.Run, b.a.State))
 	}
@@ -195,13 +218,13 @@ func TestStep_StateOfAnyType(t *testing.T) {
 	for _, before := range states {
 		for _, after := range states {
 			a, folded := machine.NewActor(orgHash), machine.NewActor(orgHash)
-			eff := a.Step(machine.Ask{Ref: 0, Action: invoke(), KindKnown: all})
-			eff = a.Step(machine.Returned{Run: eff.Run, Created: []byte(before), State: []byte(before)})
+			eff := a.Step(machine.Ask{Ref: 0, Action: invoke(), Rules: ruled(all)})
+			eff = a.Step(ran{Run: eff.Run, Created: []byte(before), State: []byte(before)}.returned())
 			a.Appended(0, eff.Outcome)
 			_, err := folded.Apply(0, eff.Outcome)
 			require.NoError(t, err)
-			eff = a.Step(machine.Ask{Ref: 1, Action: invoke(), KindKnown: all})
-			eff = a.Step(machine.Returned{Run: eff.Run, State: []byte(after)})
+			eff = a.Step(machine.Ask{Ref: 1, Action: invoke(), Rules: ruled(all)})
+			eff = a.Step(ran{Run: eff.Run, State: []byte(after)}.returned())
 			a.Appended(1, eff.Outcome)
 			require.Equal(t, before == after, eff.Outcome.PatchJson == nil)
 			require.Nil(t, eff.Outcome.StateJson)
@@ -233,10 +256,10 @@ func TestStep_PatchOrState(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			a := machine.NewActor(orgHash)
-			eff := a.Step(machine.Ask{Ref: 0, Action: invoke(), KindKnown: all})
-			a.Appended(0, a.Step(machine.Returned{Run: eff.Run, Created: tc.before, State: tc.before}).Outcome)
-			eff = a.Step(machine.Ask{Ref: 1, Action: invoke(), KindKnown: all})
-			o := a.Step(machine.Returned{Run: eff.Run, State: tc.after}).Outcome
+			eff := a.Step(machine.Ask{Ref: 0, Action: invoke(), Rules: ruled(all)})
+			a.Appended(0, a.Step(ran{Run: eff.Run, Created: tc.before, State: tc.before}.returned()).Outcome)
+			eff = a.Step(machine.Ask{Ref: 1, Action: invoke(), Rules: ruled(all)})
+			o := a.Step(ran{Run: eff.Run, State: tc.after}.returned()).Outcome
 			require.Equal(t, tc.whole, o.StateJson != nil)
 			require.Equal(t, !tc.whole, o.PatchJson != nil)
 		})
@@ -250,8 +273,8 @@ func TestStep_MalformedStateFailsTheAction(t *testing.T) {
 	b := newBench(t)
 	b.ask(invoke())
 	before := b.a
-	eff := b.a.Step(machine.Ask{Ref: 1, Action: invoke(), KindKnown: all})
-	o := b.a.Step(machine.Returned{Run: eff.Run, State: []byte(`{"count":`), Result: []byte("1"), Effects: actor.Effects{Destroyed: true}}).Outcome
+	eff := b.a.Step(machine.Ask{Ref: 1, Action: invoke(), Rules: ruled(all)})
+	o := b.a.Step(ran{Run: eff.Run, State: []byte(`{"count":`), Result: []byte("1"), Effects: actor.Effects{Destroyed: true}}.returned()).Outcome
 	require.Equal(t, "internal_error", o.Error.GetCode())
 	require.Nil(t, o.PatchJson)
 	require.Nil(t, o.StateJson)
@@ -264,15 +287,15 @@ func TestStep_MalformedStateFailsTheAction(t *testing.T) {
 func TestStep_TextsOfUsersAreCleaned(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	eff := b.a.Step(machine.Ask{Ref: 0, Action: invoke(), KindKnown: all})
-	o := b.a.Step(machine.Returned{Run: eff.Run, Err: fmt.Errorf("while \xff: %w", errors.New("x")), Detail: "stack \xfe"}).Outcome
+	eff := b.a.Step(machine.Ask{Ref: 0, Action: invoke(), Rules: ruled(all)})
+	o := b.a.Step(ran{Run: eff.Run, Err: fmt.Errorf("while \xff: %w", errors.New("x")), Detail: "stack \xfe"}.returned()).Outcome
 	require.Equal(t, "while \uFFFD: x\nstack \uFFFD", o.Error.Detail)
 	_, err := schemas.Encode(o)
 	require.NoError(t, err)
 
 	b = newBench(t)
-	eff = b.a.Step(machine.Ask{Ref: 0, Action: invoke(), KindKnown: all})
-	o = b.a.Step(machine.Returned{Run: eff.Run, Err: &actor.Error{Group: "us\xffer", Code: "c\xff", Message: "m\xff"}}).Outcome
+	eff = b.a.Step(machine.Ask{Ref: 0, Action: invoke(), Rules: ruled(all)})
+	o = b.a.Step(ran{Run: eff.Run, Err: &actor.Error{Group: "us\xffer", Code: "c\xff", Message: "m\xff"}}.returned()).Outcome
 	_, err = schemas.Encode(o)
 	require.NoError(t, err)
 

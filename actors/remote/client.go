@@ -2,11 +2,9 @@ package remote
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,12 +30,13 @@ type Client struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	seq    atomic.Uint64
+	sender *Sender
+	leased sync.Once
 
 	started  chan struct{} // closed when every shard knows from where it delivers
 	up       atomic.Bool   // the same, for the hot path
 	caughtUp chan struct{} // closed when every shard has found its epoch
 	shards   []shard       // owned by the tail goroutine, but for position
-	numbers  []numbering
 
 	mu      sync.Mutex
 	closed  bool
@@ -57,12 +56,6 @@ type shard struct {
 	moved bool
 	// position is the last offset read.
 	position atomic.Int64
-}
-
-// numbering is the last sequence number given out for one partition.
-type numbering struct {
-	mu   sync.Mutex
-	last uint64
 }
 
 // watched is one actor that somebody watches.
@@ -92,6 +85,9 @@ func (c *Config) setDefaults() {
 	if c.MaxPending == 0 {
 		c.MaxPending = 16384
 	}
+	if c.LeaseTTL == 0 {
+		c.LeaseTTL = 10 * time.Second
+	}
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
 	}
@@ -101,14 +97,13 @@ func (c *Config) setDefaults() {
 // epochs of all shards, requests wait. Close ends it.
 func Open(log eventlog.Log, cfg Config) (*Client, error) {
 	cfg.setDefaults()
-	// A name that was used before must not meet its past: its old numbers are in the log, and
-	// outcomes of its old requests may still come. Microseconds are ahead of both.
+	// Outcomes of the old requests of a client that was started again under its name may still come.
 	var first uint64
-	if cfg.ID == "" {
-		cfg.ID = strings.ToLower(rand.Text()[:10])
-	} else {
+	if cfg.ID != "" {
 		first = uint64(time.Now().UnixMicro())
 	}
+	sender := NewSender(log, cfg.ID)
+	cfg.ID = sender.id
 	tail, err := log.Tail(eventlog.Events)
 	if err != nil {
 		return nil, fmt.Errorf("opening the tail of events: %w", err)
@@ -117,13 +112,12 @@ func Open(log eventlog.Log, cfg Config) (*Client, error) {
 	c := &Client{
 		log: log, cfg: cfg, tail: tail, ctx: ctx, cancel: cancel,
 		started: make(chan struct{}), caughtUp: make(chan struct{}),
-		shards: make([]shard, log.Partitions()), numbers: make([]numbering, log.Partitions()),
+		shards: make([]shard, log.Partitions()), sender: sender,
 		pending: make(map[string]*pending), watches: make(map[schemas.Hash]*watched),
 	}
 	c.seq.Store(first)
 	for i := range c.shards {
 		c.shards[i].position.Store(-1)
-		c.numbers[i].last = first
 	}
 	c.wg.Go(c.follow)
 	c.wg.Go(c.sweep)
@@ -207,7 +201,15 @@ func (c *Client) send(ctx context.Context, req Request, done func(*Delivery, boo
 	if a.Caller == nil {
 		a.Caller = new(actorlogv1.Caller)
 	}
-	a.Caller.Gateway = c.cfg.ID
+	if h := a.Handshake; h != nil && h.ConnectionId == "" {
+		h.ConnectionId = id
+	}
+	if h := a.Handshake; h != nil {
+		a.Caller.ConnectionId = h.ConnectionId
+	}
+	if a.GetConnect() != nil {
+		c.leased.Do(func() { c.wg.Go(c.holdLease) })
+	}
 	now := time.Now()
 	a.TimeUnixMs = now.UnixMilli()
 
@@ -225,9 +227,12 @@ func (c *Client) send(ctx context.Context, req Request, done func(*Delivery, boo
 	c.pending[id] = p
 	c.mu.Unlock()
 
-	err := c.append(req.Hash, a, func(_ int64, err error) {
+	err := c.sender.Deliver(req.Hash, a, func(_ int64, err error) {
 		switch {
 		case err == nil:
+			if req.Appended != nil {
+				req.Appended()
+			}
 		case errors.Is(err, eventlog.ErrTooLarge):
 			c.finish(id, nil, false, fmt.Errorf("%w: %w", ErrNotAppended, err))
 		default:
@@ -239,29 +244,6 @@ func (c *Client) send(ctx context.Context, req Request, done func(*Delivery, boo
 	}
 	return id, nil
 }
-
-// append numbers the action and appends it. Numbers are given in the order of the log, so that
-// an owner can tell a copy that the transport made of an action.
-func (c *Client) append(hash schemas.Hash, a *actorlogv1.Action, done func(int64, error)) error {
-	p := hash.Shard(c.log.Partitions())
-	n := &c.numbers[p]
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	a.Sequence = n.last + 1
-	value, err := schemas.Encode(a)
-	if err != nil {
-		return err
-	}
-	n.last++
-	// Not the client's context, which all appends would have to watch: Close answers what waits.
-	c.log.Append(context.Background(), eventlog.Actions, eventlog.Record{
-		Partition: p, Key: hash[:], Value: value,
-		Headers: []eventlog.Header{{Key: schemas.HeaderType, Value: typeAction}},
-	}, done)
-	return nil
-}
-
-var typeAction = []byte(schemas.TypeAction)
 
 // finish answers a request, once, and registers its watch in the same step: a request that was
 // given up in the meantime leaves no watch behind.

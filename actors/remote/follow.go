@@ -55,7 +55,7 @@ func (c *Client) locate(p int32) bool {
 		if err == nil {
 			s := &c.shards[p]
 			s.from, s.first = end, start
-			s.fence = machine.NewFence(machine.NoEpoch)
+			s.fence = machine.NewFence(machine.NoEpoch, 0, schemas.NoPlace)
 			s.position.Store(end - 1)
 			c.readBack(p, machine.ReadBack)
 			return true
@@ -88,13 +88,17 @@ func (c *Client) take(r *eventlog.Record) {
 			s.fence.Claim(r.Offset, claim)
 		}
 	}
+	counts := false
+	if t == schemas.TypeOutcome || t == schemas.TypeStep {
+		counts = s.fence.Admits(schemas.PlaceOf(r.Value))
+	}
 	if r.Offset < s.from {
 		if r.Offset == s.from-1 {
 			c.arrived(r.Partition)
 		}
 		return
 	}
-	if t == schemas.TypeOutcome {
+	if t == schemas.TypeOutcome && counts {
 		c.deliver(s, r)
 		return
 	}
@@ -104,8 +108,8 @@ func (c *Client) take(r *eventlog.Record) {
 // arrived is called when all that was read back has been seen.
 func (c *Client) arrived(p int32) {
 	s := &c.shards[p]
-	if s.fence.Epoch() == machine.NoEpoch && s.begin > s.first {
-		// No claim in the last records: an owner that does not renew. Read it all.
+	if !s.fence.Certain() && s.begin > s.first {
+		// No claim in the last records that says which of them count: an owner that does not renew. Read it all.
 		c.readBack(p, s.from-s.first)
 		return
 	}
@@ -147,9 +151,6 @@ func (c *Client) deliver(s *shard, r *eventlog.Record) {
 	o, err := outcomeOf(r)
 	if err != nil {
 		c.cfg.Logger.Warn("an event cannot be read; passing it over", zap.Int32("partition", r.Partition), zap.Error(err))
-		return
-	}
-	if !s.fence.Admits(o) {
 		return
 	}
 	d := &Delivery{Position: schemas.Position{Partition: r.Partition, Offset: r.Offset}, Hash: hash, Outcome: o}
@@ -259,7 +260,7 @@ var (
 )
 
 func (c *Client) scanSince(ctx context.Context, hash schemas.Hash, p int32, begin, after, to int64, whole bool, fn func(*Delivery) bool) (bool, error) {
-	fence := machine.NewFence(machine.NoEpoch)
+	fence := machine.NewFence(machine.NoEpoch, 0, schemas.NoPlace)
 	seen := watched{lastRef: -1}
 	err := eventlog.Scan(ctx, c.log, eventlog.Events, p, begin, to, func(r *eventlog.Record) error {
 		t := schemas.Type(r.Header(schemas.HeaderType))
@@ -269,11 +270,15 @@ func (c *Client) scanSince(ctx context.Context, hash schemas.Hash, p int32, begi
 			}
 			return nil
 		}
+		counts := (t == schemas.TypeOutcome || t == schemas.TypeStep) && fence.Admits(schemas.PlaceOf(r.Value))
 		if r.Offset <= after {
 			return nil
 		}
-		if begin > 0 && fence.Epoch() == machine.NoEpoch {
+		if begin > 0 && !fence.Certain() {
 			return errNoClaim
+		}
+		if !counts {
+			return nil
 		}
 		if found, ok := schemas.ParseHash(r.Key); !ok || found != hash || t != schemas.TypeOutcome {
 			return nil
@@ -282,7 +287,7 @@ func (c *Client) scanSince(ctx context.Context, hash schemas.Hash, p int32, begi
 		if err != nil {
 			return err
 		}
-		if !fence.Admits(o) || !seen.admits(o) {
+		if !seen.admits(o) {
 			return nil
 		}
 		if !fn(&Delivery{Position: schemas.Position{Partition: p, Offset: r.Offset}, Hash: hash, Outcome: o}) {

@@ -29,6 +29,8 @@ type Config struct {
 	RequestTimeout time.Duration
 	// MaxPending bounds the requests under way; beyond it ErrBusy. Default 16,384.
 	MaxPending int
+	// LeaseTTL is for how long the connections that came through this client outlive it, if it dies without closing. Default 10 s.
+	LeaseTTL time.Duration
 	// Logger for what an operator should know. Default: none.
 	Logger *zap.Logger
 }
@@ -65,6 +67,9 @@ type Request struct {
 	// later than the repeat, not than the first outcome. Not registered when the outcome is an
 	// error, or done is called with one.
 	Watch *Watch
+	// Appended, if set, is called once when the brokers have acknowledged the action: from then on it takes effect, whoever waits.
+	// It is not called if that is never known. It is called from a goroutine of the log's and must not block.
+	Appended func()
 }
 
 // Watch follows one actor, through all its generations, from where it was registered.

@@ -266,6 +266,30 @@ func TestErrUnknownOutcome(t *testing.T) {
 		})
 	})
 
+	t.Run("ButAppended", func(t *testing.T) {
+		t.Parallel()
+		byHand(t, func(t *testing.T, b *bench) {
+			c := b.open(remote.Config{})
+			b.claim()
+			// Nobody answers, but it is in the log; then it is not.
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			appended := 0
+			req := adding("a")
+			req.Appended = func() { appended++ }
+			_, _, err := c.Do(ctx, req)
+			require.ErrorIs(t, err, remote.ErrUnknownOutcome)
+			require.Equal(t, 1, appended)
+
+			b.cluster.FailNext(1, eventlog.Actions, 0, memlog.Fault{Err: errAck})
+			req = adding("a")
+			req.Appended = func() { appended++ }
+			_, _, err = c.Do(t.Context(), req)
+			require.ErrorIs(t, err, errAck)
+			require.Equal(t, 1, appended)
+		})
+	})
+
 	t.Run("Closed", func(t *testing.T) {
 		t.Parallel()
 		byHand(t, func(t *testing.T, b *bench) {

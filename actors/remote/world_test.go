@@ -54,7 +54,7 @@ func adding(key ...string) remote.Request {
 
 func invoking(action string, arg int, key ...string) remote.Request {
 	a := new(actorlogv1.Action)
-	hash, err := remote.Address(a, actor.Target{
+	hash, err := actor.Address(a, actor.Target{
 		Namespace: actor.DefaultNamespace, Kind: "tally", Key: key, Presence: actor.CreateIfAbsent,
 	})
 	if err != nil {

@@ -1,11 +1,12 @@
 // The published RivetKit client against running actorlog programs that host the example
-// actors counter and chatRoom. One run is one client version and one encoding:
+// actors counter, chatRoom and lobby. One run is one client version and one encoding:
 //
 //   ACTORLOG_ENDPOINT  the gateway, http://host:port
 //   ACTORLOG_CLIENT    npm package of the client: rivetkit (default) or rivetkit-oldest
 //   ACTORLOG_ENCODING  bare, cbor or json; default: the client's own default, which is bare
 //   ACTORLOG_CONTROL   where POST /restart and POST /kill end the gateway that serves the
-//                      endpoint and start it again; without it these tests are skipped
+//                      endpoint and start it again, and POST /kill-worker the worker; without
+//                      it these tests are skipped
 //
 // e2e/node_test.go runs it in all combinations. By hand:
 //
@@ -471,6 +472,305 @@ describe('connections', () => {
   });
 });
 
+// The lobby knows its players by their connections: see examples/lobby.
+describe('in the lobby', () => {
+  const enter = (key, params, who = client) => who.lobby.getOrCreate(key, { params }).connect();
+
+  test('parameters become the state of the connection', async () => {
+    const key = fresh();
+    const conn = enter(key, { name: 'caf\u00e9 \u{1f600}' });
+    assert.deepEqual(await conn.whoAmI(), { name: 'caf\u00e9 \u{1f600}', staff: false, lines: 0 });
+    assert.equal((await conn.rename('ann')).name, 'ann');
+    assert.equal((await conn.whoAmI()).name, 'ann');
+    const [player] = await conn.players();
+    assert.equal(player.name, 'ann');
+    assert.ok(player.id);
+    await conn.dispose();
+  });
+
+  test('getParams is asked for every connection', { skip: old && 'since 2.3' }, async () => {
+    let asked = 0;
+    const lobby = client.lobby.getOrCreate(fresh(), { getParams: async () => ({ name: `ann-${++asked}` }) });
+    const conn = lobby.connect();
+    assert.equal((await conn.whoAmI()).name, 'ann-1');
+    await conn.dispose();
+    const again = lobby.connect();
+    assert.equal((await again.whoAmI()).name, 'ann-2');
+    await again.dispose();
+  });
+
+  test('who is banned is told why, and does not come back', { skip: old && 'clients before 2.3 retry for ever' }, async () => {
+    const key = fresh();
+    const conn = enter(key, { name: 'mallory' });
+    const error = new Promise((resolve) => conn.onError(resolve));
+    const call = conn.whoAmI();
+    await assert.rejects(call, isError('user', 'banned'));
+    isError('user', 'banned', (e) => assert.deepEqual(e.metadata, { name: 'mallory' }))(await within(error, 'the error'));
+    await status(conn, 'idle');
+    assert.deepEqual(await client.lobby.getOrCreate(key).log(), []);
+    await conn.dispose();
+    await assert.rejects(client.lobby.getOrCreate(key, { params: { name: 'mallory' } }).players(), isError('user', 'banned'));
+  });
+
+  test('calls have a connection of their own', async () => {
+    const key = fresh();
+    const lobby = client.lobby.getOrCreate(key, { params: { name: 'ann' } });
+    assert.deepEqual(await lobby.whoAmI(), { name: 'ann', staff: false, lines: 0 });
+    assert.deepEqual(await lobby.players(), [], 'which is nobody in the lobby');
+    assert.deepEqual(await lobby.log(), []);
+  });
+
+  test('events to one, and to all but one', async () => {
+    const key = fresh();
+    const ann = enter(key, { name: 'ann' });
+    await ann.players();
+    const bob = enter(key, { name: 'bob' });
+    const [arrived, shoutedA, shoutedB] = [collect(ann, 'arrived'), collect(ann, 'shouted'), collect(bob, 'shouted')];
+    const [welcomeB, whisperB, whisperA] = [collect(bob, 'welcome'), collect(bob, 'whisper'), collect(ann, 'whisper')];
+    await Promise.all([ann.players(), bob.players()]);
+    await ann.shout('from ann');
+    await bob.shout('from bob');
+    assert.equal(await ann.whisper('bob', 'psst'), true);
+    assert.equal(await ann.whisper('nobody', 'psst'), false);
+    assert.deepEqual(await whisperB.reach(1), [['psst']]);
+    assert.deepEqual(await shoutedA.reach(1), [['from bob']]);
+    assert.deepEqual(await shoutedB.reach(1), [['from ann']]);
+    await client.lobby.getOrCreate(key).shout('from outside');
+    assert.deepEqual(await shoutedA.reach(2), [['from bob'], ['from outside']]);
+    assert.deepEqual(await shoutedB.reach(2), [['from ann'], ['from outside']]);
+    assert.deepEqual(welcomeB.events, [['hello bob']], 'what OnConnect sends is heard by who listens already');
+    assert.deepEqual(whisperA.events, []);
+    assert.ok(arrived.events.length <= 1);
+    await Promise.all([ann.dispose(), bob.dispose()]);
+  });
+
+  test('who leaves has left once', async () => {
+    const key = fresh();
+    const conn = enter(key, { name: 'ann' });
+    await conn.players();
+    await conn.dispose();
+    await logged(key, ['came ann', 'left ann']);
+  });
+
+  test('status changes are told', { skip: old && 'since 2.3' }, async () => {
+    const conn = enter(fresh(), { name: 'ann' });
+    const seen = [];
+    conn.onStatusChange((s) => seen.push(s));
+    conn.onOpen(() => seen.push('open'));
+    conn.onClose(() => seen.push('close'));
+    await conn.players();
+    await conn.dispose();
+    assert.ok(seen.indexOf('open') >= 0 && seen.indexOf('open') < seen.indexOf('close'), seen.join());
+    assert.equal(seen.filter((s) => s === 'connected').length, 1, seen.join());
+  });
+
+  test('who is kicked comes back by himself, as somebody new', { skip: old && 'since 2.3' }, async () => {
+    const key = fresh();
+    const bob = enter(key, { name: 'bob' });
+    const [before] = await bob.players();
+    const closed = new Promise((resolve) => bob.onClose(resolve));
+    assert.equal(await client.lobby.getOrCreate(key).kick('bob'), 1);
+    await within(closed, 'the end of the connection');
+    await status(bob, 'connected');
+    const [after] = await bob.players();
+    assert.notEqual(after.id, before.id);
+    await bob.dispose();
+    await logged(key, ['came bob', 'left bob', 'came bob', 'left bob']);
+  });
+
+  test('an event of staff only', { skip: old && 'since 2.3' }, async () => {
+    const key = fresh();
+    const staff = enter(key, { name: 'sue', staff: true });
+    const alerts = collect(staff, 'alert');
+    await staff.players();
+    const guest = enter(key, { name: 'guest' });
+    await guest.players();
+    const error = new Promise((resolve) => guest.onError(resolve));
+    guest.on('alert', () => assert.fail('a guest hears an alert'));
+    isError('auth', 'forbidden')(await within(error, 'the refusal'));
+    await guest.dispose();
+    assert.deepEqual((await alerts.reach(1))[0], ['guest has left']);
+    await staff.dispose();
+  });
+
+  test('destroyed: its connections end', { skip: old && 'since 2.3' }, async () => {
+    const key = fresh();
+    const conn = enter(key, { name: 'ann' });
+    await conn.players();
+    const id = await client.lobby.getOrCreate(key).resolve();
+    const closed = new Promise((resolve) => conn.onClose(resolve));
+    await client.lobby.getOrCreate(key).destroy();
+    await within(closed, 'the end of the connection');
+    await status(conn, 'connected');
+    assert.notEqual(await client.lobby.getOrCreate(key).resolve(), id, 'coming back makes a new one');
+    await conn.dispose();
+  });
+});
+
+async function logged(key, want) {
+  const lobby = client.lobby.getOrCreate(key);
+  const began = Date.now();
+  let log;
+  do {
+    log = await lobby.log();
+    if (JSON.stringify(log) === JSON.stringify(want)) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  } while (Date.now() - began < 15_000);
+  assert.deepEqual(log, want);
+}
+
+describe('queues', { skip: old && 'since 2.1' }, () => {
+  test('send, wait for the answer, and come in turn', async () => {
+    const lobby = client.lobby.getOrCreate(fresh());
+    const plain = await lobby.send('orders', { game: 'go' });
+    assert.ok(plain === undefined || plain.status === 'completed', JSON.stringify(plain));
+    assert.deepEqual(await lobby.send('orders', { game: 'chess' }, { wait: true, timeout: 10_000 }), {
+      status: 'completed',
+      response: { number: 2, game: 'chess' },
+    });
+    const conn = lobby.connect();
+    assert.deepEqual((await conn.send('orders', { game: 'hex' }, { wait: true })).response, { number: 3, game: 'hex' });
+    await conn.dispose();
+  });
+
+  test('time out, and say so', async () => {
+    const lobby = client.lobby.getOrCreate(fresh());
+    assert.equal((await lobby.send('parked', {}, { wait: true, timeout: 50 })).status, 'timedOut');
+  });
+
+  test('drop what nobody declared', async () => {
+    const lobby = client.lobby.getOrCreate(fresh());
+    assert.equal((await lobby.send('nothing', {}, { wait: true })).status, 'completed');
+  });
+
+  test('refuse who may not, what is too large, and too many', async () => {
+    const key = fresh();
+    const lobby = client.lobby.getOrCreate(key);
+    await assert.rejects(lobby.send('staff', {}), isError('auth', 'forbidden'));
+    await client.lobby.getOrCreate(key, { params: { staff: true } }).send('staff', {});
+    await assert.rejects(lobby.send('parked', 'x'.repeat(65_536)), isError('queue', 'message_too_large'));
+    await Promise.all(Array.from({ length: 10 }, async () => {
+      const mine = connectClient().lobby.getOrCreate(key);
+      for (let i = 0; i < 100; i++) await mine.send('parked', {}).catch(isError('queue', 'full'));
+    }));
+    await assert.rejects(lobby.send('parked', {}), isError('queue', 'full', (e) => assert.match(e.message, /1000/)));
+  });
+});
+
+describe('raw requests', { skip: old && 'of the newest client' }, () => {
+  const lobby = client.lobby.getOrCreate(fresh(), { params: { name: 'ann' } });
+
+  test('carry method, path, query, headers and body', async () => {
+    for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']) {
+      const res = await lobby.fetch('some/path?x=1&y=a%20b', {
+        method,
+        headers: { 'x-hello': 'you', 'content-type': 'text/plain' },
+        ...(method === 'GET' ? {} : { body: 'caf\u00e9' }),
+      });
+      assert.equal(res.status, 200);
+      assert.equal(res.headers.get('x-lobby'), 'open');
+      assert.deepEqual(await res.json(), {
+        method, target: '/some/path?x=1&y=a%20b', type: 'text/plain', hello: 'you', name: 'ann', body: method === 'GET' ? '' : 'caf\u00e9',
+      });
+    }
+    const head = await lobby.fetch('x', { method: 'HEAD' });
+    assert.equal(head.status, 200);
+    assert.equal(await head.text(), '');
+  });
+
+  test('come back with any status', async () => {
+    const gone = await lobby.fetch('gone');
+    assert.equal(gone.status, 410);
+    assert.equal(gone.headers.get('x-lobby'), 'closed');
+    assert.equal(await gone.text(), 'gone');
+    assert.equal((await lobby.fetch('empty')).status, 204);
+    const forbidden = await lobby.fetch('forbidden');
+    assert.equal(forbidden.status, 403);
+    assert.equal((await forbidden.json()).code, 'forbidden');
+  });
+
+  test('carry bytes', async () => {
+    const bytes = Uint8Array.from({ length: 300_000 }, (_, i) => i * 7);
+    const res = await lobby.fetch('bytes', { method: 'POST', body: bytes });
+    assert.deepEqual(new Uint8Array(await res.arrayBuffer()), bytes);
+  });
+
+  test('of kinds without a handler are not found', async () => {
+    assert.equal((await client.counter.getOrCreate(fresh()).fetch('x')).status, 404);
+  });
+});
+
+describe('raw sockets', { skip: old && 'of the newest client' }, () => {
+  const open = async (key, path, params) => {
+    const socket = await client.lobby.getOrCreate(key, { params }).webSocket(path);
+    const received = [];
+    const waiting = [];
+    socket.addEventListener('message', ({ data }) => {
+      received.push(typeof data === 'string' ? data : new Uint8Array(data));
+      for (const w of waiting.splice(0)) w();
+    });
+    const closed = new Promise((resolve) => socket.addEventListener('close', resolve));
+    const reach = async (n) => {
+      while (received.length < n) await new Promise((resolve) => waiting.push(resolve));
+      return received;
+    };
+    if (socket.readyState !== 1) await within(new Promise((resolve) => socket.addEventListener('open', resolve)), 'open');
+    return { socket, closed: () => within(closed, 'the end of the socket'), reach: (n) => within(reach(n), `message ${n}`) };
+  };
+
+  test('carry text and bytes, in order', async () => {
+    const { socket, reach } = await open(fresh(), 'sub/path?x=1', { name: 'ann' });
+    socket.send('where');
+    socket.send('hello');
+    socket.send(Uint8Array.of(0, 255));
+    for (let i = 0; i < 100; i++) socket.send(`n${i}`);
+    const all = await reach(103);
+    assert.deepEqual(all.slice(0, 3), ['/websocket/sub/path?x=1', 'HELLO', Uint8Array.of(0, 255)]);
+    assert.deepEqual(all.slice(3), Array.from({ length: 100 }, (_, i) => `N${i}`));
+    socket.close();
+  });
+
+  test('close both ways with code and reason', async () => {
+    const key = fresh();
+    const first = await open(key, '', { name: 'ann' });
+    first.socket.send('bye');
+    const event = await first.closed();
+    assert.equal(`${event.code} ${event.reason}`, '4001 bye.now');
+    assert.deepEqual(await first.reach(1), ['BYE']);
+    const second = await open(key, '', { name: 'bob' });
+    second.socket.close(4002, 'so long');
+    await logged(key, ['came ann', 'left ann', 'came bob', 'socket 4002 so long', 'left bob']);
+  });
+
+  test('are refused by their reason', async () => {
+    const socket = await client.lobby.getOrCreate(fresh(), { params: { name: 'mallory' } }).webSocket();
+    const event = await within(new Promise((resolve) => socket.addEventListener('close', resolve)), 'the refusal');
+    assert.equal(event.code, 1011);
+    assert.match(event.reason, /^user\.banned/);
+  });
+});
+
+describe('when the worker is killed', { skip: !control && 'ACTORLOG_CONTROL is not set' }, () => {
+  test('connections stay as they are, with their state', async () => {
+    const key = fresh();
+    const conn = client.lobby.getOrCreate(key, { params: { name: 'ann' } }).connect();
+    const shouted = collect(conn, 'shouted');
+    await conn.rename('anna');
+    const [before] = await conn.players();
+    let closed = 0;
+    conn.onClose(() => closed++);
+    await within(post('kill-worker'), 'the kill', 60_000);
+    const [after] = await within(conn.players(), 'a call after the kill', 60_000);
+    assert.deepEqual(after, before);
+    assert.equal((await conn.whoAmI()).name, 'anna');
+    await client.lobby.getOrCreate(key).shout('still here?');
+    assert.deepEqual(await shouted.reach(1), [['still here?']]);
+    assert.equal(closed, 0);
+    await conn.dispose();
+    await logged(key, ['came ann', 'left anna']);
+  });
+});
+
 describe('when the gateway is', { skip: !control && 'ACTORLOG_CONTROL is not set' }, () => {
   for (const how of ['restart', 'kill']) {
     test(`${how}ed: connections come back with their subscriptions, counts are kept`, async () => {
@@ -492,6 +792,28 @@ describe('when the gateway is', { skip: !control && 'ACTORLOG_CONTROL is not set
       await conn.dispose();
     });
   }
+
+  test('killed: the actor learns once that its connections have ended', async () => {
+    const key = fresh();
+    const conn = client.lobby.getOrCreate(key, { params: { name: 'ann' } }).connect();
+    await conn.players();
+    const lost = new Promise((resolve) => conn.onClose(resolve));
+    await within(post('kill'), 'kill', 60_000);
+    await within(lost, 'the end of the connection');
+    await status(conn, 'connected', 45_000);
+    const began = Date.now();
+    // Both gateways were killed, one after the other: she may have come back to the second in between.
+    const here = async () => {
+      const log = await client.lobby.getOrCreate(key).log();
+      return log.filter((line) => line === 'came ann').length - log.filter((line) => line === 'left ann').length;
+    };
+    while ((await here()) !== 1) {
+      assert.ok(Date.now() - began < 15_000, `${await here()} of her are here`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    assert.deepEqual((await conn.players()).map((p) => p.name), ['ann'], 'only the new one is there');
+    await conn.dispose();
+  });
 
   test('restarted: calls under way are answered, none counts twice', async () => {
     const counter = client.counter.getOrCreate(fresh());

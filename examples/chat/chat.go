@@ -1,9 +1,10 @@
 // Package chat is a room whose members see each message at once, and the last hundred
-// whenever they come.
+// whenever they come, and who is there with them.
 package chat
 
 import (
 	"time"
+	"unicode/utf8"
 
 	"github.com/actorlog/actorlog/actors/actor"
 )
@@ -28,19 +29,80 @@ type Line struct {
 	Text   string `json:"text"`
 }
 
+// Params of a connection. Who gives no name reads along without being a member.
+type Params struct {
+	Name string `json:"name"`
+}
+
+// Member is a connection with a name: who has two windows open is there twice.
+type Member struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
 // The contract.
 var (
 	Kind    = actor.New[Room]("chatRoom")
 	Say     = actor.Action[Line, Message](Kind, "say")
 	History = actor.Action[actor.None, []Message](Kind, "history")
+	Members = actor.Action[actor.None, []Member](Kind, "members")
 	Said    = actor.Event[Message](Kind, "message")
+	Joined  = actor.Event[Member](Kind, "joined")
+	Left    = actor.Event[Member](Kind, "left")
 )
+
+const maxNameLen = 40 // characters
+
+// presence is what the room knows of a connection for as long as it lasts.
+type presence struct {
+	Name string `json:"name"`
+}
 
 // Register puts the rules into a worker's registry.
 func Register(r *actor.Registry) {
 	actor.InitialState(r, Kind, Room{Messages: []Message{}})
 	actor.On(r, Say, (*Room).say)
 	actor.On(r, History, func(s *Room, _ *actor.Ctx, _ actor.None) ([]Message, error) { return s.Messages, nil })
+	actor.On(r, Members, (*Room).members)
+
+	actor.OnBeforeConnect(r, Kind, func(_ *Room, _ *actor.Ctx, p Params) error {
+		if utf8.RuneCountInString(p.Name) > maxNameLen {
+			return actor.UserError("bad_name", "a name has at most 40 characters")
+		}
+		return nil
+	})
+	actor.CreateConnState(r, Kind, func(_ *Room, _ *actor.Ctx, p Params) (presence, error) { return presence(p), nil })
+	actor.OnConnect(r, Kind, func(_ *Room, c *actor.Ctx, conn *actor.Conn) error {
+		if m, ok := member(conn); ok {
+			c.Broadcast(Joined.With(m))
+		}
+		return nil
+	})
+	actor.OnDisconnect(r, Kind, func(_ *Room, c *actor.Ctx, conn *actor.Conn) error {
+		if m, ok := member(conn); ok {
+			c.Broadcast(Left.With(m))
+		}
+		return nil
+	})
+}
+
+// member is who a connection stands for, if it stays and has a name.
+func member(conn *actor.Conn) (m Member, ok bool) {
+	if conn.Ephemeral() {
+		return Member{}, false
+	}
+	p := actor.ConnState[presence](conn)
+	return Member{ID: conn.ID(), Name: p.Name}, p.Name != ""
+}
+
+func (s *Room) members(c *actor.Ctx, _ actor.None) ([]Member, error) {
+	members := []Member{}
+	for _, conn := range c.Conns() {
+		if m, ok := member(conn); ok {
+			members = append(members, m)
+		}
+	}
+	return members, nil
 }
 
 func (s *Room) say(c *actor.Ctx, line Line) (Message, error) {

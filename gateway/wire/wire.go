@@ -233,7 +233,7 @@ type GatewayRequest struct {
 	// TailName is the decoded name of the action or queue.
 	TailName string
 	// TailPath is the whole tail, escaped as it was sent: "/request/a%20b". For
-	// TailRequest and TailWebSocket [GatewayRequest.UserPath] is what the actor sees.
+	// TailRequest and TailWebSocket see [GatewayRequest.UserPath].
 	TailPath string
 	// Query is the user's own query, byte for byte, without the parameters of the protocol.
 	Query string
@@ -258,8 +258,8 @@ func ParseHeaderRoute(socket bool, escapedPath, rawQuery, target, actor, token s
 	return parseHeaderRoute(socket, escapedPath, rawQuery, target, actor, token)
 }
 
-// UserPath is the path that the actor sees of a raw request or socket, escaped as it was
-// sent, always beginning with "/".
+// UserPath is the path that the client's program asked for with a raw request or socket, escaped as it was
+// sent, always beginning with "/". Of a request it is what the actor sees; of a socket, the actor sees TailPath.
 func (r *GatewayRequest) UserPath() string { return r.userPath() }
 
 // ActorsRequest is the body of PUT and POST /actors.

@@ -57,20 +57,23 @@ var Table = []Package{
 	{"eventlog/memlog", 2, Free},
 	{"examples/chat", 2, Free},
 	{"examples/counter", 2, Free},
+	{"examples/cursors", 2, Free},
+	{"examples/lobby", 2, Free},
 
-	{"actors/host", 3, Free},
 	{"actors/remote", 3, Free},
 
-	{"actors/actortest", 4, Free},
+	{"actors/host", 4, Free},
 	{"gateway", 4, Free},
 
-	{"cmd/internal/app", 5, Free},
+	{"actors/actortest", 5, Free},
 
-	{"bench", 6, Free},
-	{"cmd/actorlog", 6, Free},
-	{"cmd/gateway", 6, Free},
-	{"cmd/worker", 6, Free},
-	{"e2e", 6, Free},
+	{"cmd/internal/app", 6, Free},
+
+	{"bench", 7, Free},
+	{"cmd/actorlog", 7, Free},
+	{"cmd/gateway", 7, Free},
+	{"cmd/worker", 7, Free},
+	{"e2e", 7, Free},
 }
 
 // Only is an import that is not for everybody.

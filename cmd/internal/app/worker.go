@@ -11,6 +11,8 @@ import (
 	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/examples/chat"
 	"github.com/actorlog/actorlog/examples/counter"
+	"github.com/actorlog/actorlog/examples/cursors"
+	"github.com/actorlog/actorlog/examples/lobby"
 )
 
 // Worker flags.
@@ -20,6 +22,8 @@ type Worker struct {
 	CheckpointEvery time.Duration `help:"Longest time between checkpoints of a shard that changes: bounds what a recovery reads." default:"30s" env:"ACTORLOG_CHECKPOINT_EVERY"`
 	MailboxSize     int           `help:"How many actions may wait for one actor before further ones are refused as overloaded." default:"1000" env:"ACTORLOG_MAILBOX_SIZE"`
 	CodeVersion     string        `help:"Version of the actors' code, written into the log." default:"${version}" env:"ACTORLOG_CODE_VERSION"`
+	WorkerVersion   uint64        `help:"Number of that version, fixed when the program is built: a shard that a worker has served is never given to a lower one." default:"0" env:"ACTORLOG_WORKER_VERSION"`
+	Region          string        `help:"Region that actors are told they run in." env:"ACTORLOG_REGION"`
 }
 
 // Run hosts the example actors until ctx ends. id, when not empty, is the worker's lasting name.
@@ -27,9 +31,11 @@ func (w Worker) Run(ctx context.Context, brokers eventlog.Log, id, dataDir strin
 	registry := actor.NewRegistry()
 	counter.Register(registry)
 	chat.Register(registry)
+	cursors.Register(registry)
+	lobby.Register(registry)
 	log = log.Named("worker")
 	worker, err := host.Open(brokers, registry, host.Config{
-		ID: id, StableID: id != "", Version: w.CodeVersion, DataDir: dataDir,
+		ID: id, StableID: id != "", Version: w.CodeVersion, VersionNumber: w.WorkerVersion, Region: w.Region, DataDir: dataDir,
 		SleepAfter: w.SleepAfter, ActionTimeout: w.ActionTimeout, CheckpointEvery: w.CheckpointEvery, MailboxSize: w.MailboxSize,
 		Events: workerEvents(log),
 	})

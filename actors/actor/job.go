@@ -1,0 +1,460 @@
+package actor
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/actorlog/actorlog/schemas"
+	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
+)
+
+// Job is one action to be run on one actor, with all that its rules may see. For hosts.
+type Job struct {
+	Namespace, Kind string
+	Key             schemas.Key
+	ID              schemas.ActorID
+	TimeMs          int64
+	// Ref is the offset of the action; with the id it seeds Rand.
+	Ref int64
+	// Action that was asked.
+	Action *actorlogv1.Action
+	// Invoke is the action to run, of an Invoke or of a schedule; nil when it is something else.
+	Invoke *actorlogv1.Invoke
+	// Occurrence that a schedule fires for, Unix milliseconds; 0 for other actions.
+	Occurrence int64
+	// Create says that the actor must be made first, from Input.
+	Create bool
+	Input  json.RawMessage
+	// State as recorded. Not used if Create, or Live is set.
+	State        json.RawMessage
+	StateVersion uint32
+	// Live is the state as an earlier job left it, nil if there is none.
+	Live any
+	// Wake says that this is a new activation; otherwise Vars are those of the running one.
+	Wake bool
+	Vars any
+	// Connections and Schedules of the actor. Not changed.
+	Connections []*actorlogv1.Connection
+	Schedules   []*actorlogv1.Schedule
+	Env         Env
+}
+
+// Env is what a host gives to the rules beyond the record. Nil fields: there is no such thing.
+type Env struct {
+	WorkerID, Region, CodeVersion string
+	// Peers reaches other actors on behalf of the action.
+	Peers Peers
+	// Steps of the action.
+	Steps Steps
+	// Attempt calls fn and turns a panic into an error. Default: a panic passes.
+	Attempt func(fn func() error) error
+	// Phase is told what is about to run: a hook, within HookTimeout, or else the action.
+	Phase func(hook string)
+	// Based is told what stands even if the rest of the job fails or is given up.
+	Based func(Done)
+}
+
+// wakeDice tells the dice of a wake from those of the action.
+const wakeDice = 0x5bd1e9955bd1e995
+
+// HookTimeout bounds every hook but OnCreate, which shares the action's time. As in Rivet.
+const HookTimeout = 5 * time.Second
+
+// Peers is how an action asks other actors.
+type Peers interface {
+	// Ask appends an action for the actor with that hash and waits for its outcome. It sets all that ties
+	// the action to the one that asks.
+	Ask(ctx context.Context, hash schemas.Hash, a *actorlogv1.Action) (*actorlogv1.Outcome, error)
+}
+
+// Done is what came of a job.
+type Done struct {
+	// Created: the actor was made. Woke: its activation began.
+	Created, Woke bool
+	// Base is the state after that, and BaseEffects what was asked until then. They stand even if Err is set. Base is nil
+	// when nothing happened.
+	Base        json.RawMessage
+	BaseEffects Effects
+	// Err is why the action failed: an *Error is for the caller, any other is internal. Then the following is not set.
+	Err error
+	// State after the action, and Effects with those of Base.
+	State   json.RawMessage
+	Effects Effects
+	Result  json.RawMessage
+	// Response to a raw request.
+	Response *actorlogv1.Response
+	// Guarded is the events that a connection must ask for; of a Connect and a Subscribe.
+	Guarded []string
+	// Warnings is errors of hooks that did not stop the action.
+	Warnings []error
+	// Live and Vars for the next job.
+	Live, Vars any
+}
+
+// Do runs a job.
+func (d *Definition) Do(ctx context.Context, job *Job) Done {
+	c := NewCtx(ctx, job)
+	r := &running{d: d, c: c, job: job, live: job.Live}
+	if err := r.begin(); err != nil {
+		r.done.Err = err
+		return r.done
+	}
+	if job.Env.Based != nil && (job.Create || job.Wake) {
+		job.Env.Based(r.done)
+	}
+	if err := r.act(); err != nil {
+		r.done.Err = err
+		return r.done
+	}
+	r.done.Live = r.live
+	return r.done
+}
+
+// running is a job under way.
+type running struct {
+	d    *Definition
+	c    *Ctx
+	job  *Job
+	live any
+	done Done
+}
+
+func (r *running) phase(hook string) {
+	if r.job.Env.Phase != nil {
+		r.job.Env.Phase(hook)
+	}
+}
+
+// begin makes the actor, and wakes it.
+func (r *running) begin() (err error) {
+	h, job := &r.d.hooks, r.job
+	switch {
+	case job.Create:
+		if r.live, err = r.d.Create(r.c, job.Input); err != nil {
+			return err
+		}
+		if h.onCreate != nil {
+			if err = h.onCreate(r.live, r.c, job.Input); err != nil {
+				return err
+			}
+		}
+	case r.live == nil:
+		if r.live, err = r.d.Load(job.State, job.StateVersion); err != nil {
+			return err
+		}
+	}
+	if job.Create {
+		if r.done.Base, err = r.d.Save(r.live); err != nil {
+			return err
+		}
+		if r.c.err != nil {
+			return r.c.err
+		}
+		r.done.Created, r.done.BaseEffects = true, r.c.effects
+		if job.Env.Based != nil {
+			job.Env.Based(r.done)
+		}
+	}
+	if !job.Wake {
+		r.done.Vars = job.Vars
+		return nil
+	}
+	// Whether the actor wakes for an action is not the action's: with the same dice it comes to the same, awake or not.
+	dice := r.c.rand
+	r.c.rand.state ^= wakeDice
+	r.c.waking = true
+	defer func() { r.c.rand, r.c.waking = dice, false }()
+	if h.createVars != nil {
+		r.phase("CreateVars")
+		if r.c.vars, err = h.createVars(r.live, r.c); err != nil {
+			return err
+		}
+	}
+	if h.onWake != nil {
+		r.phase("OnWake")
+		if err = h.onWake(r.live, r.c); err != nil {
+			return err
+		}
+		if r.c.err != nil {
+			return r.c.err
+		}
+		if r.done.Base, err = r.d.Save(r.live); err != nil {
+			return err
+		}
+		r.done.BaseEffects = r.c.effects
+	}
+	r.done.Woke, r.done.Vars = true, r.c.vars
+	return nil
+}
+
+// act does what was asked.
+func (r *running) act() error {
+	a := r.job.Action
+	id := a.GetCaller().GetConnectionId()
+	switch handshake := a.GetHandshake(); {
+	case a.GetConnect() != nil || (handshake != nil && id == handshake.ConnectionId):
+		if err := r.connect(handshake, a.GetConnect()); err != nil {
+			return err
+		}
+	case id != "":
+		r.c.conn = r.c.connOf(id)
+	}
+	r.phase("")
+	if err := r.body(); err != nil {
+		return err
+	}
+	r.disconnect()
+	if r.c.effects.Destroyed {
+		r.destroy()
+	}
+	if n := r.c.conn; n != nil && n.ephemeral && !n.gone {
+		n.gone = true
+		r.onDisconnect(n)
+	}
+	return r.finish()
+}
+
+// connect opens the connection of the handshake. That of a stateless call is open while the call runs.
+func (r *running) connect(handshake *actorlogv1.Handshake, lasting *actorlogv1.Connect) error {
+	h, c := &r.d.hooks, r.c
+	n := &Conn{c: c, ephemeral: lasting == nil, record: &actorlogv1.Connection{
+		Id: handshake.GetConnectionId(), Gateway: r.job.Action.GetCaller().GetGateway(), ParamsJson: handshake.GetParamsJson(),
+		Principal: r.job.Action.GetCaller().GetPrincipal(), TimeUnixMs: r.job.TimeMs, Raw: lasting.GetRaw(), Target: handshake.GetTarget(),
+	}}
+	if n.record.Raw && h.socket == nil {
+		return ErrNoSocketHandler
+	}
+	c.connecting = true
+	if h.beforeConnect != nil {
+		r.phase("OnBeforeConnect")
+		if err := h.beforeConnect(r.live, c, n.record.ParamsJson); err != nil {
+			return err
+		}
+	}
+	if h.connState != nil {
+		r.phase("CreateConnState")
+		state, err := h.connState(r.live, c, n.record.ParamsJson)
+		if err != nil {
+			return err
+		}
+		n.state = state
+	}
+	c.conn = n
+	c.conns, c.opened = append(slices.Clip(c.conns), n), false
+	if h.onConnect != nil {
+		r.phase("OnConnect")
+		if err := h.onConnect(r.live, c, n); err != nil {
+			return err
+		}
+	}
+	if n.record.Raw && h.socket.open != nil {
+		r.phase("OnWebSocket Open")
+		if err := h.socket.open(r.live, c, &Socket{n}); err != nil {
+			return err
+		}
+	}
+	c.connecting = false
+	if c.principal != "" {
+		n.record.Principal = c.principal
+	}
+	if _, err := n.flush(); err != nil {
+		return err
+	}
+	if !n.ephemeral {
+		c.effects.Connected = append(c.effects.Connected, n.record)
+		r.done.Guarded = h.guarded()
+	}
+	return nil
+}
+
+func (r *running) body() error {
+	h, c, live := &r.d.hooks, r.c, r.live
+	if invoke := r.job.Invoke; invoke != nil {
+		result, err := r.d.Invoke(c, live, invoke.Name, invoke.ArgsJson, invoke.InputJson)
+		r.done.Result = result
+		return err
+	}
+	switch body := r.job.Action.GetBody().(type) {
+	case *actorlogv1.Action_Disconnect:
+		if n := c.connOf(body.Disconnect.ConnectionId); n != nil {
+			r.closed(n, int(body.Disconnect.Code), body.Disconnect.Reason)
+		}
+	case *actorlogv1.Action_Subscribe:
+		r.done.Guarded = h.guarded()
+		for _, name := range body.Subscribe.Events {
+			if err := allow(h.canSubscribe[name], live, c, "subscribe to event", name); err != nil {
+				return err
+			}
+		}
+	case *actorlogv1.Action_Enqueue:
+		return allow(h.queues[body.Enqueue.Queue], live, c, "publish to queue", body.Enqueue.Queue)
+	case *actorlogv1.Action_Request:
+		if h.request == nil {
+			return ErrNoRequestHandler
+		}
+		var err error
+		r.done.Response, err = h.request(live, c)
+		return err
+	case *actorlogv1.Action_SocketMessage:
+		if h.socket == nil || h.socket.message == nil || c.conn == nil {
+			return nil
+		}
+		return h.socket.message(live, c, &Socket{c.conn}, SocketMessage{Text: body.SocketMessage.Text, Data: body.SocketMessage.Data})
+	case *actorlogv1.Action_Sleep:
+		if h.onSleep != nil {
+			r.attempt("OnSleep", func() error { return h.onSleep(r.live, c) })
+		}
+	case *actorlogv1.Action_Destroy:
+		c.Destroy()
+	}
+	return nil
+}
+
+// allow asks a rule that says who may; none means everybody.
+func allow(rule func(any, *Ctx) (bool, error), live any, c *Ctx, what, name string) error {
+	if rule == nil {
+		return nil
+	}
+	allowed, err := rule(live, c)
+	if err == nil && !allowed {
+		err = ErrForbidden.Messagef("Not allowed to %s `%s`.", what, name)
+	}
+	return err
+}
+
+// closed is the end of a connection by its client.
+func (r *running) closed(n *Conn, code int, reason string) {
+	n.gone = true
+	r.c.effects.Disconnected = append(r.c.effects.Disconnected, &actorlogv1.Disconnected{
+		Id: n.record.Id, Gateway: n.record.Gateway, Code: uint32(code), Reason: cut(cleanText(reason), maxReason),
+	})
+	if socket := r.d.hooks.socket; n.Raw() && socket != nil && socket.close != nil {
+		r.attempt("OnWebSocket Close", func() error { return socket.close(r.live, r.c, &Socket{n}, code, reason) })
+	}
+	r.onDisconnect(n)
+}
+
+// disconnect runs the hooks of the connections that the action ended.
+func (r *running) disconnect() {
+	for len(r.c.dropped) > 0 { // a hook may end further ones
+		n := r.c.dropped[0]
+		r.c.dropped = r.c.dropped[1:]
+		r.onDisconnect(n)
+	}
+}
+
+// destroy runs the hooks of the actor's end.
+func (r *running) destroy() {
+	if hook := r.d.hooks.onDestroy; hook != nil {
+		r.attempt("OnDestroy", func() error { return hook(r.live, r.c) })
+	}
+	for _, n := range r.c.Conns() {
+		n.gone = true
+		if !n.ephemeral {
+			r.c.effects.Disconnected = append(r.c.effects.Disconnected, &actorlogv1.Disconnected{Id: n.record.Id, Gateway: n.record.Gateway})
+		}
+		r.onDisconnect(n)
+	}
+	r.c.effects.Destroyed = true // whatever became of the hooks
+}
+
+func (r *running) onDisconnect(n *Conn) {
+	hook := r.d.hooks.onDisconnect
+	if hook == nil {
+		return
+	}
+	err := r.attempt("OnDisconnect", func() error { return hook(r.live, r.c, n) })
+	for _, o := range r.c.effects.Disconnected {
+		if err != nil && o.Id == n.record.Id {
+			o.Error = stepError(err)
+		}
+	}
+}
+
+// attempt runs a hook whose failure does not stop the action: then nothing of what it did is kept.
+func (r *running) attempt(name string, hook func() error) error {
+	r.phase(name)
+	defer r.phase("")
+	before, effects, failed := json.RawMessage(nil), r.c.effects, r.c.err
+	saved, err := r.d.Save(r.live)
+	if err == nil {
+		before = saved
+		try := r.job.Env.Attempt
+		if try == nil {
+			try = func(fn func() error) error { return fn() }
+		}
+		err = try(hook)
+		if err == nil && failed == nil {
+			err = r.c.err
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	r.done.Warnings = append(r.done.Warnings, fmt.Errorf("%s: %w", name, err))
+	r.c.effects, r.c.err = effects, failed
+	if before != nil {
+		if live, loadErr := r.d.load(before); loadErr == nil {
+			r.live = live
+		}
+	}
+	return err
+}
+
+// finish takes in what the action did.
+func (r *running) finish() (err error) {
+	h, c := &r.d.hooks, r.c
+	if r.done.State, err = r.d.Save(r.live); err != nil {
+		return err
+	}
+	if h.onStateChange != nil && (r.job.Create || !bytes.Equal(r.done.State, r.job.State)) {
+		r.phase("OnStateChange")
+		// A copy: what the hook changes in it changes nothing.
+		shown, err := r.d.load(r.done.State)
+		if err != nil {
+			return err
+		}
+		if err := h.onStateChange(shown, c); err != nil {
+			return err
+		}
+	}
+	if invoke := r.job.Invoke; invoke != nil && h.beforeResponse != nil {
+		r.phase("OnBeforeActionResponse")
+		response := &ActionResponse{Action: invoke.Name, Args: invoke.ArgsJson, Result: r.done.Result}
+		before := r.done.State
+		if err := h.beforeResponse(r.live, c, response); err != nil {
+			return err
+		}
+		if len(response.Result) > 0 && !json.Valid(response.Result) {
+			return errors.New("OnBeforeActionResponse made a result that is not JSON")
+		}
+		r.done.Result = response.Result
+		after, err := r.d.Save(r.live)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(before, after) {
+			return errors.New("OnBeforeActionResponse changed the state")
+		}
+	}
+	r.phase("")
+	for _, n := range c.conns {
+		if n.ephemeral || n.gone {
+			continue
+		}
+		record, err := n.flush()
+		if err != nil {
+			return err
+		}
+		if record != nil {
+			c.effects.changed(record)
+		}
+	}
+	r.done.Effects = c.effects
+	return c.err
+}
