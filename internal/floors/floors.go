@@ -66,6 +66,7 @@ var Table = []Package{
 	{"gateway", 4, Free},
 
 	{"actors/actortest", 5, Free},
+	{"internal/sim", 5, Free},
 
 	{"cmd/internal/app", 6, Free},
 
@@ -98,15 +99,17 @@ var Onlys = []Only{
 		"HTTP is the gateway's"},
 	{"eventlog/kafkalog", []string{"cmd", "bench", "e2e"}, true,
 		"only programs choose an adapter; tests use eventlog/memlog"},
-	{"eventlog/memlog", []string{"actors/actortest"}, false,
+	{"eventlog/memlog", []string{"actors/actortest", "internal/sim"}, false,
 		"it keeps nothing: it is for tests"},
 	{"eventlog/logtest", nil, false,
 		"it is for the tests of adapters, and must not reach a program"},
 	{"actors/actortest", nil, false,
 		"it is for tests, and must not reach a program"},
+	{"internal/sim", nil, false,
+		"it is for its own test, and must not reach a program"},
 	{"internal/seed", nil, false,
 		"it is for tests, and must not reach a program"},
-	{"testing", []string{"actors/actortest", "eventlog/logtest", "internal/seed"}, false,
+	{"testing", []string{"actors/actortest", "eventlog/logtest", "internal/seed", "internal/sim"}, false,
 		"test code must not reach a program"},
 	{"cmd", []string{"cmd"}, true,
 		"programs are run, not imported"},

@@ -1,0 +1,245 @@
+package sim
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/actorlog/actorlog/actors/actor"
+	"github.com/actorlog/actorlog/actors/machine"
+	"github.com/actorlog/actorlog/actors/remote"
+	"github.com/actorlog/actorlog/eventlog"
+	"github.com/actorlog/actorlog/schemas"
+	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
+)
+
+// follower is a subscriber of one actor that resumes where it was cut off.
+type follower struct {
+	mu     sync.Mutex
+	tokens []string
+}
+
+// subscribe follows all actors through the first caller, from before anything happened, by the rule of gateway/recovery: watch, then read
+// history up to the watch. What it got is checked when it is stopped.
+func (r *run) subscribe() (stop func()) {
+	client := r.callers[0].client
+	var ends []func()
+	for _, key := range keys {
+		f := new(follower)
+		hash := schemas.HashOf(actor.DefaultNamespace, "node", []string{key})
+		w := &remote.Watch{Outcome: f.take, Gap: func() { r.problem("the subscriber of %s missed events", key) }}
+		client.Watch(hash, w)
+		ends = append(ends, func() {
+			client.Unwatch(w)
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if want := r.read(key).Tokens; !slices.Equal(want, f.tokens) {
+				r.problem("the subscriber of %s got %v, and the actor noted %v", key, f.tokens, want)
+			}
+		})
+	}
+	return func() {
+		for _, end := range ends {
+			end()
+		}
+	}
+}
+
+func (f *follower) take(d *remote.Delivery) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, b := range d.Outcome.Broadcasts {
+		var args []string
+		if err := json.Unmarshal(b.ArgsJson, &args); err == nil && len(args) == 1 {
+			f.tokens = append(f.tokens, args[0])
+		}
+	}
+}
+
+// read asks a worker for the state of an actor; the zero node if it does not live.
+func (r *run) read(key string) node {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	n, err := nodeKind.Get(r.callers[0].client, key).Read(ctx)
+	if err != nil && !errors.Is(err, actor.ErrNotFound) {
+		r.problem("reading %s: %v", key, err)
+	}
+	return n
+}
+
+func (r *run) check() {
+	states := make(map[string]node)
+	for _, key := range keys {
+		states[key] = r.read(key)
+	}
+	counts := make(map[string]map[string]int)
+	for key, s := range states {
+		counts[key] = make(map[string]int)
+		for _, token := range s.Tokens {
+			counts[key][token]++
+			if counts[key][token] > 1 {
+				r.problem("%s has %q twice", key, token)
+			}
+		}
+	}
+	for _, q := range r.requests {
+		r.checkRequest(q, counts)
+		if s := states[q.key]; q.kind == "pay" && q.err == nil && q.done && s.Charged[q.token] != q.result {
+			r.problem("%s was charged %d for %q, and the caller was told %d", q.key, s.Charged[q.token], q.token, q.result)
+		}
+	}
+	r.checkConns(counts)
+	r.checkLog(states)
+}
+
+// checkRequest checks a request and all that follows from it.
+func (r *run) checkRequest(q *request, counts map[string]map[string]int) {
+	if q.kind == "connect" {
+		return
+	}
+	if !q.done {
+		r.problem("%s %q of %s was never answered", q.kind, q.token, q.key)
+		return
+	}
+	has := func(key, token string) bool { return counts[key][token] > 0 }
+	refused := new(actor.Error)
+	acknowledged, certainly := q.err == nil, !q.open && (errors.As(q.err, &refused) || errors.Is(q.err, remote.ErrNotAppended))
+	happened := has(q.key, q.token)
+	switch {
+	case acknowledged && !happened:
+		r.problem("%s %q of %s was acknowledged, and is lost", q.kind, q.token, q.key)
+	case certainly && happened:
+		r.problem("%s %q of %s was refused (%v), and is there", q.kind, q.token, q.key, q.err)
+	case q.kind == "refuse" && acknowledged:
+		r.problem("%s %q of %s was acknowledged", q.kind, q.token, q.key)
+	case q.err != nil && !certainly && !errors.Is(q.err, remote.ErrUnknownOutcome):
+		r.problem("%s %q of %s: an error that says nothing: %v", q.kind, q.token, q.key, q.err)
+	}
+	must := func(key, token string) {
+		if happened && !has(key, token) && !r.overloaded() {
+			r.problem("%s %q of %s happened, and %q of %s did not\n%s\n%s", q.kind, q.token, q.key, token, key, r.dump(q.key), r.dump(key))
+		}
+		if !happened && has(key, token) && q.kind != "fan" { // a fan that failed may have called some
+			r.problem("%s %q of %s did not happen, and %q of %s did", q.kind, q.token, q.key, token, key)
+		}
+	}
+	switch q.kind {
+	case "fan":
+		for i, to := range q.order.To {
+			must(to, q.token+"/call"+itoa(i))
+		}
+	case "spread":
+		for i, to := range q.order.To {
+			must(to, q.token+"/send"+itoa(i))
+		}
+	case "chain":
+		token := q.token
+		for _, to := range q.order.To {
+			token += "/next"
+			must(to, token)
+		}
+	case "later":
+		must(q.key, q.token+"/later")
+	case "often":
+		for i := range q.order.Times {
+			must(q.key, q.token+"/tick"+itoa(i))
+		}
+		if has(q.key, q.token+"/tick"+itoa(q.order.Times)) {
+			r.problem("often %q of %s fired more than %d times", q.token, q.key, q.order.Times)
+		}
+	case "refuse":
+		for _, key := range keys {
+			if has(key, q.token+"/never") {
+				r.problem("%q was refused, and sent or scheduled something", q.token)
+			}
+		}
+	}
+}
+
+// overloaded says that the mailboxes of this run are so small that messages may be refused.
+func (r *run) overloaded() bool { return r.cfg.MailboxSize < 1000 }
+
+// checkConns checks that connections that are gone have ended once, and others have not.
+func (r *run) checkConns(counts map[string]map[string]int) {
+	for _, n := range r.conns {
+		began, ended := counts[n.key]["connect "+n.id] > 0, counts[n.key]["disconnect "+n.id] > 0
+		switch {
+		case n.opened && !began:
+			r.problem("connection %s of %s was opened, and did not begin", n.id, n.key)
+		case ended && !began:
+			r.problem("connection %s of %s ended, and did not begin", n.id, n.key)
+		case began && n.gone && !ended && !r.overloaded():
+			r.problem("connection %s of %s is gone, and did not end", n.id, n.key)
+		}
+	}
+}
+
+// checkLog reads the log from scratch.
+func (r *run) checkLog(states map[string]node) {
+	client := r.cluster.Client()
+	defer client.Close()
+	actors := make(map[schemas.Hash]*machine.Actor)
+	for p := range client.Partitions() {
+		fence := machine.NewFence(machine.NoEpoch, 0, schemas.NoPlace)
+		for _, record := range r.cluster.Records(eventlog.Events, p) {
+			r.fold(&fence, &record, actors)
+		}
+	}
+	for key, want := range states {
+		a := actors[schemas.HashOf(actor.DefaultNamespace, "node", []string{key})]
+		if a == nil || !a.Alive {
+			if len(want.Tokens) > 0 {
+				r.problem("the log does not know %s", key)
+			}
+			continue
+		}
+		var got node
+		if err := json.Unmarshal(a.State, &got); err != nil || !slices.Equal(got.Tokens, want.Tokens) {
+			r.problem("the log says that %s noted %v, its worker says %v", key, got.Tokens, want.Tokens)
+		}
+		if len(a.Steps) > 0 {
+			r.problem("%s has steps of an action that is over", key)
+		}
+		for _, s := range a.Schedules {
+			if !strings.HasPrefix(s.Id, "~") && s.DueUnixMs < time.Now().Add(-10*time.Second).UnixMilli() && !r.overloaded() {
+				r.problem("schedule %s of %s was due %v ago", s.Id, key, time.Since(time.UnixMilli(s.DueUnixMs)))
+			}
+		}
+		if len(a.Queue) > 0 && !r.overloaded() {
+			r.problem("%d messages wait in the queues of %s", len(a.Queue), key)
+		}
+	}
+}
+
+func (r *run) fold(fence *machine.Fence, record *eventlog.Record, actors map[schemas.Hash]*machine.Actor) {
+	t := schemas.Type(record.Header(schemas.HeaderType))
+	m, err := schemas.Decode(t, record.Value)
+	if err != nil {
+		r.problem("the record at %d of events: %v", record.Offset, err)
+		return
+	}
+	hash, _ := schemas.ParseHash(record.Key)
+	if actors[hash] == nil {
+		a := machine.NewActor(hash)
+		actors[hash] = &a
+	}
+	switch m := m.(type) {
+	case *actorlogv1.Claim:
+		fence.Claim(record.Offset, m)
+	case *actorlogv1.Outcome:
+		if !fence.Admits(schemas.PlaceOf(record.Value)) {
+			return
+		}
+		if _, err := actors[hash].Apply(record.Offset, m); err != nil {
+			r.problem("the outcome at %d of events: %v\n%s", record.Offset, err, r.dump(m.Actor.Key[0]))
+		}
+	case *actorlogv1.Step:
+		if fence.Admits(schemas.PlaceOf(record.Value)) {
+			actors[hash].ApplyStep(record.Offset, m)
+		}
+	}
+}
