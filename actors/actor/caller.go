@@ -8,7 +8,7 @@ import (
 	"github.com/actorlog/actorlog/schemas"
 )
 
-// DefaultNamespace is the namespace of handles that name no other.
+// DefaultNamespace is the namespace of handles that name no other, unless they are made within an actor: those are in its own.
 const DefaultNamespace = "default"
 
 // Caller reaches actors. actors/remote implements it over the log.
@@ -72,7 +72,11 @@ type Handle[S any] struct {
 
 // Get refers to an actor that exists; calls to one that does not are ErrNotFound.
 func (k KindOf[S]) Get(c Caller, key ...string) Handle[S] {
-	return Handle[S]{caller: c, target: Target{Namespace: DefaultNamespace, Kind: k.name, Key: key}}
+	namespace := DefaultNamespace
+	if in, ok := c.(interface{ Namespace() string }); ok {
+		namespace = in.Namespace()
+	}
+	return Handle[S]{caller: c, target: Target{Namespace: namespace, Kind: k.name, Key: key}}
 }
 
 // GetOrCreate refers to an actor that is created by the first call if it does not exist.

@@ -172,6 +172,8 @@ func (c *Ctx) fail(err error) {
 // same calls find the outcomes that they had: each takes effect once. Calls made at the same time by several goroutines of one action must
 // be to different actors. A call to an actor that waits for this one, however far up, is refused with ErrCallCycle. The
 // called action must be done by the time this one times out. What was called stays done if this action fails.
+//
+// Handles made with it are in this actor's namespace, unless they name another one.
 func (c *Ctx) Client() Caller { return peers{c} }
 
 // Send asks another actor to run an action, without waiting: the message is part of this action's outcome and
@@ -215,6 +217,9 @@ type Effects struct {
 
 // peers is the Caller of an action.
 type peers struct{ c *Ctx }
+
+// Namespace is where handles are that name none: what belongs to one tenant stays with it.
+func (p peers) Namespace() string { return p.c.Namespace() }
 
 func (p peers) ask(ctx context.Context, t Target, a *actorlogv1.Action) (*actorlogv1.Outcome, error) {
 	hash, err := Address(a, t)

@@ -2,6 +2,7 @@ package actor
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 )
@@ -20,7 +21,7 @@ type Loop struct {
 type LoopHost struct {
 	// Caller reaches actors from outside of any action.
 	Caller Caller
-	// Self is the life of the actor that the loop belongs to.
+	// Self is the life of the actor that the loop belongs to, and its namespace.
 	Self  Target
 	Key   []string
 	Vars  any
@@ -39,8 +40,27 @@ func (l *Loop) Key() []string { return slices.Clone(l.host.Key) }
 func (l *Loop) ActorID() string { return l.host.Self.ID }
 
 // Client calls other actors. Unlike calls from within an action these are not tied to anything: a loop that is started again makes
-// them again. Give a call that must take effect once an idempotency key.
-func (l *Loop) Client() Caller { return l.host.Caller }
+// them again. Give a call that must take effect once an idempotency key. Handles made with it are in this actor's namespace, unless they
+// name another one.
+func (l *Loop) Client() Caller { return outside{l.host.Caller, l.host.Self.Namespace} }
+
+// outside is the Caller of a loop.
+type outside struct {
+	Caller
+	namespace string
+}
+
+// Namespace is where handles are that name none: as those of actions.
+func (o outside) Namespace() string { return o.namespace }
+
+// Subscribe implements Subscriber.
+func (o outside) Subscribe(ctx context.Context, t Target, event string, fn func(args json.RawMessage), lost func(error)) error {
+	s, ok := o.Caller.(Subscriber)
+	if !ok {
+		return fmt.Errorf("subscribing to event %s of kind %s: %T cannot follow events", event, t.Kind, o.Caller)
+	}
+	return s.Subscribe(ctx, t, event, fn, lost)
+}
 
 func (l *Loop) self() (Caller, Target) { return l.host.Caller, l.host.Self }
 func (l *Loop) variables() any         { return l.host.Vars }

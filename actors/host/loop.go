@@ -50,7 +50,7 @@ func (s *shard) begin(c *cell, vars any) {
 	}
 	reader := c.activation.reader
 	h := actor.LoopHost{
-		Caller: client, Self: actor.Target{Kind: c.head.Kind, ID: id}, Key: c.head.Key, Vars: vars,
+		Caller: client, Self: actor.Target{Namespace: c.head.Namespace, Kind: c.head.Kind, ID: id}, Key: c.head.Key, Vars: vars,
 		Queue: reader, Report: failed,
 	}
 	run := def.Loop()
