@@ -10,6 +10,7 @@ import (
 
 	"github.com/actorlog/actorlog/actors/actor"
 	"github.com/actorlog/actorlog/actors/remote"
+	"github.com/actorlog/actorlog/eventlog/memlog"
 	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
@@ -21,7 +22,7 @@ type Client struct {
 	// ID of the connection.
 	ID string
 
-	w      *World
+	via    *remote.Client
 	hash   schemas.Hash
 	life   uint32
 	closed chan struct{}
@@ -34,22 +35,52 @@ type Client struct {
 
 // Connect opens a connection with parameters, nil for none, and creates the actor if it is absent. An *actor.Error is a refusal.
 func (w *World) Connect(ctx context.Context, params any, kind string, key ...string) (*Client, error) {
-	return w.connect(ctx, params, &actorlogv1.Connect{}, "", kind, key...)
+	return w.connect(ctx, w.Client, params, &actorlogv1.Connect{}, "", kind, key...)
 }
+
+// Gateway is another client of the log, that connections can go through and that can die.
+type Gateway struct {
+	w      *World
+	log    *memlog.Log
+	client *remote.Client
+}
+
+// StartGateway starts a gateway, which ends with the test.
+func (w *World) StartGateway() *Gateway {
+	w.t.Helper()
+	log := w.Cluster.Client()
+	client, err := remote.Open(log, remote.Config{})
+	if err != nil {
+		w.t.Fatalf("opening a gateway: %v", err)
+	}
+	w.t.Cleanup(func() {
+		client.Close()
+		log.Close()
+	})
+	return &Gateway{w: w, log: log, client: client}
+}
+
+// Connect is [World.Connect] through this gateway.
+func (g *Gateway) Connect(ctx context.Context, params any, kind string, key ...string) (*Client, error) {
+	return g.w.connect(ctx, g.client, params, &actorlogv1.Connect{}, "", kind, key...)
+}
+
+// Crash kills the gateway as SIGKILL would. Workers end its connections when its lease has run out (10 s later).
+func (g *Gateway) Crash() { g.log.Crash() }
 
 // ConnectRaw opens a raw socket for a path and query.
 func (w *World) ConnectRaw(ctx context.Context, params any, target, kind string, key ...string) (*Client, error) {
-	return w.connect(ctx, params, &actorlogv1.Connect{Raw: true}, target, kind, key...)
+	return w.connect(ctx, w.Client, params, &actorlogv1.Connect{Raw: true}, target, kind, key...)
 }
 
-func (w *World) connect(ctx context.Context, params any, connect *actorlogv1.Connect, target, kind string, key ...string) (*Client, error) {
+func (w *World) connect(ctx context.Context, via *remote.Client, params any, connect *actorlogv1.Connect, target, kind string, key ...string) (*Client, error) {
 	w.connections++
 	c := &Client{
-		Events: Events{more: make(chan struct{}, 1)}, ID: w.Client.ID() + "-conn-" + itoa(w.connections), w: w,
+		Events: Events{more: make(chan struct{}, 1)}, ID: via.ID() + "-conn-" + itoa(w.connections), via: via,
 		hash: schemas.HashOf(actor.DefaultNamespace, kind, key), closed: make(chan struct{}),
 	}
 	c.watch = &remote.Watch{Outcome: c.outcome}
-	w.Client.Watch(c.hash, c.watch)
+	via.Watch(c.hash, c.watch)
 	handshake := &actorlogv1.Handshake{ConnectionId: c.ID, Target: target}
 	if params != nil {
 		b, err := json.Marshal(params)
@@ -63,12 +94,12 @@ func (w *World) connect(ctx context.Context, params any, connect *actorlogv1.Con
 		return nil, err
 	}
 	a.Handshake = handshake
-	d, _, err := w.Client.Do(ctx, remote.Request{Hash: c.hash, Action: a})
+	d, _, err := via.Do(ctx, remote.Request{Hash: c.hash, Action: a})
 	if err == nil {
 		err = actor.OutcomeError(d.Outcome)
 	}
 	if err != nil {
-		w.Client.Unwatch(c.watch)
+		via.Unwatch(c.watch)
 		return nil, err
 	}
 	c.life = d.Outcome.Actor.Generation
@@ -111,7 +142,7 @@ func (c *Client) Frames() []*actorlogv1.SocketMessage {
 func (c *Client) do(ctx context.Context, a *actorlogv1.Action) (json.RawMessage, error) {
 	a.Actor = &actorlogv1.Actor{Generation: c.life}
 	a.Caller = &actorlogv1.Caller{ConnectionId: c.ID}
-	d, _, err := c.w.Client.Do(ctx, remote.Request{Hash: c.hash, Action: a})
+	d, _, err := c.via.Do(ctx, remote.Request{Hash: c.hash, Action: a})
 	if err != nil {
 		return nil, err
 	}
@@ -120,12 +151,12 @@ func (c *Client) do(ctx context.Context, a *actorlogv1.Action) (json.RawMessage,
 
 // Close ends the connection as a client does.
 func (c *Client) Close(ctx context.Context, reason string) error {
-	defer c.w.Client.Unwatch(c.watch)
+	defer c.via.Unwatch(c.watch)
 	a := &actorlogv1.Action{
 		Actor: &actorlogv1.Actor{Generation: c.life},
 		Body:  &actorlogv1.Action_Disconnect{Disconnect: &actorlogv1.Disconnect{ConnectionId: c.ID, Code: 1000, Reason: reason}},
 	}
-	d, _, err := c.w.Client.Do(ctx, remote.Request{Hash: c.hash, Action: a})
+	d, _, err := c.via.Do(ctx, remote.Request{Hash: c.hash, Action: a})
 	if err != nil {
 		return err
 	}
