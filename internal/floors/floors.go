@@ -55,6 +55,7 @@ var Table = []Package{
 	{"eventlog/kafkalog", 2, Free},
 	{"eventlog/logtest", 2, Free},
 	{"eventlog/memlog", 2, Free},
+	{"examples/account", 2, Free},
 	{"examples/chat", 2, Free},
 	{"examples/counter", 2, Free},
 	{"examples/cursors", 2, Free},
