@@ -60,6 +60,7 @@ var Table = []Package{
 	{"examples/counter", 2, Free},
 	{"examples/cursors", 2, Free},
 	{"examples/lobby", 2, Free},
+	{"examples/tasks", 2, Free},
 
 	{"actors/remote", 3, Free},
 
