@@ -61,6 +61,7 @@ var Table = []Package{
 	{"examples/cursors", 2, Free},
 	{"examples/lobby", 2, Free},
 	{"examples/tasks", 2, Free},
+	{"examples/votes", 2, Free},
 
 	{"actors/remote", 3, Free},
 
