@@ -56,6 +56,7 @@ var Table = []Package{
 	{"eventlog/logtest", 2, Free},
 	{"eventlog/memlog", 2, Free},
 	{"examples/account", 2, Free},
+	{"examples/census", 2, Free},
 	{"examples/chat", 2, Free},
 	{"examples/counter", 2, Free},
 	{"examples/cursors", 2, Free},
