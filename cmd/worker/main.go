@@ -31,5 +31,5 @@ func (c *cli) Run(ctx context.Context, log *zap.Logger) error {
 
 func main() {
 	var c cli
-	app.Main("worker", "Hosts the example actors (counter, chatRoom). Workers share the shards among themselves.", &c, &c.Log)
+	app.Main("worker", "Hosts the example actors, those of examples/. Workers share the shards among themselves.", &c, &c.Log)
 }

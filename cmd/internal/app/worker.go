@@ -1,7 +1,10 @@
 package app
 
 import (
+	"cmp"
 	"context"
+	"os"
+	"path/filepath"
 	"time"
 
 	"go.uber.org/zap"
@@ -9,10 +12,14 @@ import (
 	"github.com/actorlog/actorlog/actors/actor"
 	"github.com/actorlog/actorlog/actors/host"
 	"github.com/actorlog/actorlog/eventlog"
+	"github.com/actorlog/actorlog/examples/account"
+	"github.com/actorlog/actorlog/examples/census"
 	"github.com/actorlog/actorlog/examples/chat"
 	"github.com/actorlog/actorlog/examples/counter"
 	"github.com/actorlog/actorlog/examples/cursors"
 	"github.com/actorlog/actorlog/examples/lobby"
+	"github.com/actorlog/actorlog/examples/tasks"
+	"github.com/actorlog/actorlog/examples/votes"
 )
 
 // Worker flags.
@@ -29,10 +36,15 @@ type Worker struct {
 // Run hosts the example actors until ctx ends. id, when not empty, is the worker's lasting name.
 func (w Worker) Run(ctx context.Context, brokers eventlog.Log, id, dataDir string, log *zap.Logger) error {
 	registry := actor.NewRegistry()
-	counter.Register(registry)
+	account.Register(registry)
 	chat.Register(registry)
+	counter.Register(registry)
 	cursors.Register(registry)
 	lobby.Register(registry)
+	census.Register(registry)
+	// Beside the local store, which is a cache that may be deleted at any time; these files are not.
+	tasks.Register(registry, tasks.Dir(cmp.Or(dataDir, filepath.Join(os.TempDir(), "actorlog"))+"-files"))
+	votes.Register(registry)
 	log = log.Named("worker")
 	worker, err := host.Open(brokers, registry, host.Config{
 		ID: id, StableID: id != "", Version: w.CodeVersion, VersionNumber: w.WorkerVersion, Region: w.Region, DataDir: dataDir,
