@@ -191,7 +191,8 @@ func CanSubscribe[S, T any](r *Registry, k KindOf[S], e EventOf[T], fn func(s *S
 
 // OnRun sets the background loop of an activation. It starts when the actor has come into memory, beside the actions, and its context ends
 // when the actor leaves memory. A loop does not keep its actor awake; messages in its queues wake it. When fn returns, with an error or
-// without, which is logged, it is not started again in this activation.
+// without, which is logged, it is not started again in this activation; if it leaves messages in a queue, the actor goes to sleep as soon as it is
+// idle, and is woken for them.
 func OnRun[S any](r *Registry, k KindOf[S], fn func(l *Loop) error) {
 	d := define(r, k)
 	once(d.hooks.run == nil, k.name, "OnRun")
