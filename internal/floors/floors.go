@@ -51,6 +51,7 @@ var Table = []Package{
 	{"gateway/recovery", 1, Pure},
 	{"gateway/wire", 1, Pure},
 
+	{"actors/actorhttp", 2, Free},
 	{"actors/machine", 2, Pure},
 	{"eventlog/kafkalog", 2, Free},
 	{"eventlog/logtest", 2, Free},
