@@ -66,6 +66,7 @@ var Table = []Package{
 	{"examples/votes", 2, Free},
 
 	{"actors/remote", 3, Free},
+	{"actors/webclient", 3, Free},
 
 	{"actors/host", 4, Free},
 	{"gateway", 4, Free},
