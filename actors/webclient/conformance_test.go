@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -22,7 +23,7 @@ func TestConformance(t *testing.T) {
 		name string
 		tell func(t *testing.T, c actor.Subscriber)
 	}{
-		{"Counter", counterStory}, {"Chat", chatStory}, {"Lives", livesStory}, {"Keys", keysStory}, {"Values", valuesStory},
+		{"Counter", counterStory}, {"Chat", chatStory}, {"Lives", livesStory}, {"Keys", keysStory}, {"Values", valuesStory}, {"Desk", deskStory},
 	}
 	for _, story := range stories {
 		t.Run(story.name, func(t *testing.T) {
@@ -280,4 +281,81 @@ func valuesStory(t *testing.T, c actor.Subscriber) {
 	require.ErrorIs(t, err, actor.ErrInvalidRequest)
 	_, err = c.Invoke(ctx, actor.Target{Namespace: "default", Kind: echoKind.Name(), Key: []string{"e"}}, "no such", nil)
 	require.ErrorIs(t, err, actor.ErrActionNotFound)
+}
+
+type desk struct{ Seen []string }
+
+var (
+	deskKind = actor.New[desk]("desk")
+	inbox    = actor.Queue[string, string](deskKind, "in/box")
+	silent   = actor.Queue[string, string](deskKind, "silent")
+	whoami   = actor.Action[actor.None, string](deskKind, "whoami")
+)
+
+func registerDesk(r *actor.Registry) {
+	actor.Accept(r, inbox)
+	actor.Accept(r, silent)
+	actor.OnBeforeConnect(r, deskKind, func(_ *desk, _ *actor.Ctx, p struct{ Name string }) error {
+		if p.Name == "mallory" {
+			return actor.ErrForbidden
+		}
+		return nil
+	})
+	actor.On(r, whoami, func(_ *desk, c *actor.Ctx, _ actor.None) (string, error) {
+		if c.Conn() == nil {
+			return "nobody", nil
+		}
+		var p struct{ Name string }
+		err := c.Conn().Params(&p)
+		return p.Name, err
+	})
+	actor.OnRun(r, deskKind, func(l *actor.Loop) error {
+		for {
+			m, err := inbox.Next(l)
+			if err != nil {
+				return err
+			}
+			if err := m.Complete("re: " + m.Body); err != nil {
+				return err
+			}
+		}
+	})
+}
+
+// Messages are taken, answered, and waited for; parameters reach the connection hooks.
+func deskStory(t *testing.T, c actor.Subscriber) {
+	ctx := t.Context()
+	for _, key := range [][]string{{"a"}, {"a,b"}, {"queues", "in"}} {
+		h := deskKind.GetOrCreate(c, key...)
+		require.NoError(t, inbox.Send(ctx, h, "first"))
+		for range 2 {
+			reply, err := inbox.SendAndWait(ctx, h.Idempotent("one"), "hello \u00fc")
+			require.NoError(t, err)
+			require.Equal(t, "re: hello \u00fc", reply)
+		}
+		id, err := h.Resolve(ctx)
+		require.NoError(t, err)
+		reply, err := inbox.SendAndWait(ctx, deskKind.GetForID(c, id), "$")
+		require.NoError(t, err)
+		require.Equal(t, "re: $", reply)
+		reply, err = inbox.SendAndWait(ctx, h.WithInput(nil), "x")
+		require.NoError(t, err)
+		require.Equal(t, "re: x", reply)
+
+		waiting, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+		_, err = silent.SendAndWait(waiting, h, "x")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		cancel()
+
+		name, err := whoami.Call(ctx, h.WithParams(map[string]string{"name": "\u00e4nn \U0001F600"}), actor.None{})
+		require.NoError(t, err)
+		require.Equal(t, "\u00e4nn \U0001F600", name)
+		_, err = whoami.Call(ctx, h.WithParams(map[string]string{"name": "mallory"}), actor.None{})
+		require.ErrorIs(t, err, actor.ErrForbidden)
+	}
+	_, err := inbox.SendAndWait(ctx, deskKind.Get(c, "none"), "x")
+	require.ErrorIs(t, err, actor.ErrNotFound)
+	none, err := actor.Queue[string, string](deskKind, "unknown").SendAndWait(ctx, deskKind.GetOrCreate(c, "a"), "x")
+	require.NoError(t, err)
+	require.Empty(t, none)
 }

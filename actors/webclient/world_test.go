@@ -78,7 +78,7 @@ type world struct {
 
 func newWorld(t *testing.T, options ...func(*world)) *world {
 	t.Helper()
-	w := &world{t: t, address: "127.0.0.1:0", World: actortest.New(t, counter.Register, chat.Register, registerEcho)}
+	w := &world{t: t, address: "127.0.0.1:0", World: actortest.New(t, counter.Register, chat.Register, registerEcho, registerDesk)}
 	for _, option := range options {
 		option(w)
 	}
