@@ -80,6 +80,8 @@ var Table = []Package{
 	{"cmd/actorlog", 7, Free},
 	{"cmd/gateway", 7, Free},
 	{"cmd/worker", 7, Free},
+	{"docs", 7, Free},
+	{"docs/snippets", 7, Free},
 	{"e2e", 7, Free},
 }
 
@@ -103,7 +105,7 @@ var Onlys = []Only{
 		"the local store is the host's cache of the log; nothing else may depend on it"},
 	{"github.com/gin-gonic/gin", []string{"gateway"}, true,
 		"HTTP is the gateway's"},
-	{"eventlog/kafkalog", []string{"cmd", "bench", "e2e"}, true,
+	{"eventlog/kafkalog", []string{"cmd", "bench", "e2e", "docs/snippets"}, true,
 		"only programs choose an adapter; tests use eventlog/memlog"},
 	{"eventlog/memlog", []string{"actors/actortest", "internal/sim"}, false,
 		"it keeps nothing: it is for tests"},
