@@ -1,0 +1,137 @@
+package docs_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// proof is the name of a test in features.md: `dir/of/package.TestName/Sub`.
+var proof = regexp.MustCompile("`([a-z0-9/]+)\\.((?:Test|Example|Fuzz)[A-Za-z0-9_]*)(/[^`]+)?`")
+
+// The tests that features.md names exist: the function in its package, and each subtest as a text in it.
+func TestFeatures(t *testing.T) {
+	t.Parallel()
+	proofs := proof.FindAllStringSubmatch(readFile(t, "features.md"), -1)
+	require.NotEmpty(t, proofs)
+	packages := make(map[string]*tests)
+	for _, m := range proofs {
+		name := strings.Trim(m[0], "`")
+		p := packages[m[1]]
+		if p == nil {
+			p = testsOf(t, filepath.Join("..", m[1]))
+			packages[m[1]] = p
+		}
+		exists := p.functions[m[2]]
+		for sub := range strings.SplitSeq(strings.TrimPrefix(m[3], "/"), "/") {
+			exists = exists && (sub == "" || p.texts[sub])
+		}
+		if notMerged[name] {
+			require.False(t, exists, "%s has arrived: take it off the list in features_test.go", name)
+			continue
+		}
+		require.True(t, exists, "features.md names %s, which does not exist", name)
+	}
+	for name := range maps.Keys(notMerged) {
+		require.True(t, slices.ContainsFunc(proofs, func(m []string) bool { return strings.Trim(m[0], "`") == name }),
+			"features.md does not name %s: take it off the list in features_test.go", name)
+	}
+}
+
+// tests is what the test files of a package have.
+type tests struct {
+	functions map[string]bool
+	// texts is the string literals, as go test writes them into names of subtests.
+	texts map[string]bool
+}
+
+func testsOf(t *testing.T, dir string) *tests {
+	t.Helper()
+	found := &tests{functions: make(map[string]bool), texts: make(map[string]bool)}
+	files, err := filepath.Glob(path.Join(dir, "*_test.go"))
+	require.NoError(t, err)
+	for _, name := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		require.NoError(t, err)
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.FuncDecl:
+				found.functions[n.Name.Name] = n.Recv == nil
+			case *ast.BasicLit:
+				if text, err := strconv.Unquote(n.Value); n.Kind == token.STRING && err == nil {
+					found.texts[strings.ReplaceAll(text, " ", "_")] = true
+				}
+			}
+			return true
+		})
+	}
+	return found
+}
+
+// NOT MERGED YET: tests that features.md names and that are written elsewhere. It is to be empty.
+var notMerged = map[string]bool{
+	"actors/actorhttp.TestHandle_AsNetHTTP":                     true,
+	"actors/actortest.TestCall":                                 true,
+	"actors/actortest.TestConnection_Events":                    true,
+	"actors/actortest.TestConnection_Order":                     true,
+	"actors/actortest.TestConnection_Stateless":                 true,
+	"actors/actortest.TestConnection_Survives":                  true,
+	"actors/actortest.TestCrashAlongAChain":                     true,
+	"actors/actortest.TestCrashBetweenCalls":                    true,
+	"actors/actortest.TestCrashBetweenMessages":                 true,
+	"actors/actortest.TestCrashBetweenSteps":                    true,
+	"actors/actortest.TestDestroy":                              true,
+	"actors/actortest.TestDestroy_HookGoesWrong":                true,
+	"actors/actortest.TestDestroy_HooksThatEndMore":             true,
+	"actors/actortest.TestHook_GoesWrong":                       true,
+	"actors/actortest.TestHook_HangsAlone":                      true,
+	"actors/actortest.TestLifecycle":                            true,
+	"actors/actortest.TestLifecycle_GracefulStop":               true,
+	"actors/actortest.TestLifecycle_Vars":                       true,
+	"actors/actortest.TestOnBeforeActionResponse_Transforms":    true,
+	"actors/actortest.TestOnDisconnect_GoesWrong":               true,
+	"actors/actortest.TestOnSleep_GoesWrong":                    true,
+	"actors/actortest.TestOnStateChange_OncePerChange":          true,
+	"actors/actortest.TestOnWake_AgainWhenTheOutcomeDoesNotFit": true,
+	"actors/actortest.TestOnWake_StandsWhenTheActionFails":      true,
+	"actors/actortest.TestSend":                                 true,
+	"actors/actortest.TestStepThatCannotBeRecorded":             true,
+	"actors/webclient.TestConformance":                          true,
+	"actors/webclient.TestInvoke_LostAnswers":                   true,
+	"actors/webclient.TestSubscribe_Resumes":                    true,
+	"cmd/internal/app.TestTLS":                                  true,
+	"e2e.TestBrowser":                                           true,
+	"e2e.TestBrowser_TLS":                                       true,
+	"examples/account.TestMoneyIsNeverLostOrMade":               true,
+	"examples/tasks.TestStory":                                  true,
+	"gateway.TestAdminToken":                                    true,
+	"gateway.TestConnection":                                    true,
+	"gateway.TestConnection/DestroyedWithTheActor":              true,
+	"gateway.TestConnection/EndIsToldOnce":                      true,
+	"gateway.TestConnection/EventsToOneAndToAllButOne":          true,
+	"gateway.TestConnection/GuardedEvents":                      true,
+	"gateway.TestConnection/HasParametersAndState":              true,
+	"gateway.TestConnection/HearsWhatOnConnectSendsBeforeInit":  true,
+	"gateway.TestConnection/InternalErrorsHaveAReference":       true,
+	"gateway.TestConnection/Refused":                            true,
+	"gateway.TestConnectionEndIsNotLost":                        true,
+	"gateway.TestEventsAreAskedFor":                             true,
+	"gateway.TestForeignPagesHaveNoEffect":                      true,
+	"gateway.TestParseOrigins":                                  true,
+	"gateway.TestQueue":                                         true,
+	"gateway.TestQueue/Refused":                                 true,
+	"gateway.TestRawRequest":                                    true,
+	"gateway.TestRawSocket":                                     true,
+	"gateway.TestShutdownTellsTheActors":                        true,
+	"gateway.TestStatelessCallsPassTheHooks":                    true,
+}
