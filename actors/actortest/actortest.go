@@ -61,7 +61,23 @@ type Worker struct {
 	done   sync.WaitGroup
 	failed chan error
 	over   bool
+	// crashed: its membership ends with an error.
+	crashed bool
 }
+
+// Workers that run, oldest first.
+func (w *World) Workers() []*Worker {
+	var running []*Worker
+	for _, worker := range w.workers {
+		if !worker.over {
+			running = append(running, worker)
+		}
+	}
+	return running
+}
+
+// Log is the worker's client of the log. Disconnect makes the worker a zombie: it knows no better than that it owns its shards.
+func (w *Worker) Log() *memlog.Log { return w.log }
 
 // Shards is the number of partitions of a World.
 const Shards = 4
@@ -182,13 +198,20 @@ func (w *World) Stop(worker *Worker) {
 // under way wait, and are answered then.
 func (w *World) Crash() *Worker {
 	w.t.Helper()
+	w.Kill()
+	return w.StartWorker()
+}
+
+// Kill is Crash without a new worker.
+func (w *World) Kill() {
+	w.t.Helper()
 	for _, worker := range w.workers {
 		if !worker.over {
+			worker.crashed = true
 			worker.log.Crash()
 			w.end(worker)
 		}
 	}
-	return w.StartWorker()
 }
 
 func (w *World) end(worker *Worker) {
@@ -200,7 +223,9 @@ func (w *World) end(worker *Worker) {
 	worker.done.Wait()
 	select {
 	case err := <-worker.failed:
-		w.t.Errorf("running a worker: %v", err)
+		if !worker.crashed {
+			w.t.Errorf("running a worker: %v", err)
+		}
 	default:
 	}
 	if err := worker.worker.Close(); err != nil {
