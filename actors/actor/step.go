@@ -28,7 +28,8 @@ type Steps interface {
 //
 // Steps of one action are told apart by their order; name must be the same every time, or the action fails.
 // fn must not touch the state. T is kept as JSON. When fn fails, it is tried again as r says, and then its
-// failure is recorded too, and returned then and in every further run: a *Error as it is, any other error as its text.
+// failure is recorded too, and returned then and in every further run: a *Error as it is, any other error as its text. So is a result that is
+// no JSON, or too large for a record, a failure.
 func Run[T any](c *Ctx, name string, fn func(ctx context.Context) (T, error), r ...Retry) (T, error) {
 	var out T
 	if c.waking {
@@ -58,7 +59,7 @@ func Run[T any](c *Ctx, name string, fn func(ctx context.Context) (T, error), r 
 		})
 		if err == nil {
 			if record.ResultJson, err = json.Marshal(out); err != nil {
-				return out, fmt.Errorf("the result of step %s: %w", name, err)
+				record.Error = stepError(fmt.Errorf("its result: %w", err))
 			}
 			break
 		}
@@ -73,7 +74,13 @@ func Run[T any](c *Ctx, name string, fn func(ctx context.Context) (T, error), r 
 			return out, fmt.Errorf("running step %s: %w", name, err)
 		}
 	}
-	if err := steps.Record(c, record); err != nil {
+	err := steps.Record(c, record)
+	if errors.Is(err, ErrTooLarge) && record.Error == nil {
+		// It failed, then. Without a record in its place, those of the steps after it would not count.
+		record.ResultJson, record.Error = nil, stepError(err)
+		err = steps.Record(c, record)
+	}
+	if err != nil {
 		return out, fmt.Errorf("recording step %s: %w", name, err)
 	}
 	return recordedResult[T](record, name)
