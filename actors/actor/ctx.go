@@ -3,6 +3,7 @@ package actor
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -178,7 +179,7 @@ func (c *Ctx) Client() Caller { return peers{c} }
 
 // Send asks another actor to run an action, without waiting: the message is part of this action's outcome and
 // is delivered once, after it. Messages of one actor to another arrive in order. What becomes of it is not known; if it
-// matters, the other actor sends a message back.
+// matters, the other actor sends a message back. A handle with an idempotency key or parameters fails the action.
 func (a ActionOf[S, In, Out]) Send(c *Ctx, h Handle[S], in In) {
 	args, err := a.args.marshal(in)
 	if err == nil {
@@ -188,6 +189,9 @@ func (a ActionOf[S, In, Out]) Send(c *Ctx, h Handle[S], in In) {
 	var hash schemas.Hash
 	if err == nil {
 		hash, err = Address(to, h.target)
+	}
+	if err == nil && (to.IdempotencyKey != "" || to.Handshake != nil) {
+		err = errors.New("a message is delivered once as it is, and passes no connection hooks: it takes no idempotency key and no parameters")
 	}
 	if err != nil {
 		c.fail(fmt.Errorf("sending action %s of kind %s: %w", a.name, a.kind, err))
