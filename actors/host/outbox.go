@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,9 +23,15 @@ type outbox struct {
 	// offsets of the outcomes, by ref.
 	offsets map[int64]int64
 	// left is how many messages are not delivered, by ref.
-	left  map[int64]int
-	queue []letter
-	more  chan struct{} // capacity 1: there may be more in queue
+	left map[int64]int
+	// queue is what is to be delivered, flying how much is on its way, and failed what could not be delivered. While there is any, nothing is
+	// sent, and when all is back, it goes again in its order.
+	queue  []letter
+	flying int
+	failed []letter
+	// next numbers letters.
+	next int64
+	more chan struct{} // capacity 1: there may be more in queue
 }
 
 // letter is one message on its way.
@@ -34,6 +41,7 @@ type letter struct {
 	send   *actorlogv1.Send
 	from   *actorlogv1.Actor
 	id     string
+	number int64
 }
 
 func newOutbox() outbox {
@@ -48,15 +56,43 @@ func (b *outbox) hold(offset int64, o *actorlogv1.Outcome) {
 	source := schemas.HashOf(o.Actor.GetNamespace(), o.Actor.GetKind(), o.Actor.GetKey())
 	for _, send := range o.Sends {
 		hash, _ := schemas.ParseHash(send.To)
+		b.next++
 		b.queue = append(b.queue, letter{
-			hash: hash, send: send, from: o.Actor, id: fmt.Sprintf("%s.%d", o.GetAction().GetRequestId(), send.Number),
+			number: b.next, hash: hash, send: send, from: o.Actor, id: fmt.Sprintf("%s.%d", o.GetAction().GetRequestId(), send.Number),
 			origin: &actorlogv1.Origin{Actor: source[:], Ref: o.Ref, Number: send.Number, By: o.Actor},
 		})
 	}
+	b.signal()
+}
+
+func (b *outbox) signal() {
 	select {
 	case b.more <- struct{}{}:
 	default:
 	}
+}
+
+// take empties the queue, unless something failed.
+func (b *outbox) take() []letter {
+	if len(b.failed) > 0 {
+		return nil
+	}
+	letters := b.queue
+	b.queue = nil
+	b.flying += len(letters)
+	return letters
+}
+
+// retry puts what failed back into the queue, when all that was on its way has come down.
+func (b *outbox) retry() bool {
+	if b.flying > 0 {
+		return false
+	}
+	b.queue = append(b.failed, b.queue...)
+	slices.SortFunc(b.queue, func(x, y letter) int { return cmp.Compare(x.number, y.number) })
+	b.failed = nil
+	b.signal()
+	return true
 }
 
 // undelivered is the offsets below a place of the outcomes in the outbox.
@@ -74,8 +110,7 @@ func (b *outbox) undelivered(below int64) []int64 {
 func (s *shard) post(ctx context.Context) {
 	for {
 		s.ackMu.Lock()
-		letters := s.outbox.queue
-		s.outbox.queue = nil
+		letters := s.outbox.take()
 		low := s.window.Low()
 		s.ackMu.Unlock()
 		for _, l := range letters {
@@ -103,19 +138,17 @@ func (s *shard) deliver(ctx context.Context, l letter) {
 	}
 }
 
+// postAgain is how long to wait before messages that could not be delivered are sent again.
+const postAgain = time.Second
+
 // delivered notes that a message is in the log, or has it sent again: a copy that was written after all is recognised where it arrives.
 func (s *shard) delivered(ctx context.Context, l letter, err error) {
 	if err != nil && !errors.Is(err, eventlog.ErrTooLarge) {
-		if ctx.Err() == nil {
-			time.AfterFunc(time.Second, func() {
-				s.ackMu.Lock()
-				defer s.ackMu.Unlock()
-				s.outbox.queue = append(s.outbox.queue, l)
-				select {
-				case s.outbox.more <- struct{}{}:
-				default:
-				}
-			})
+		s.ackMu.Lock()
+		defer s.ackMu.Unlock()
+		s.outbox.flying--
+		if s.outbox.failed = append(s.outbox.failed, l); len(s.outbox.failed) == 1 {
+			time.AfterFunc(postAgain, func() { s.repost(ctx) })
 		}
 		return
 	}
@@ -127,10 +160,20 @@ func (s *shard) delivered(ctx context.Context, l letter, err error) {
 	}
 	s.ackMu.Lock()
 	defer s.ackMu.Unlock()
+	s.outbox.flying--
 	ref := l.origin.Ref
 	if s.outbox.left[ref]--; s.outbox.left[ref] <= 0 {
 		delete(s.outbox.left, ref)
 		delete(s.outbox.offsets, ref)
 		s.window.Answered(ref)
+	}
+}
+
+// repost sends what failed again, once nothing is under way any more: a message must not overtake an earlier one.
+func (s *shard) repost(ctx context.Context) {
+	s.ackMu.Lock()
+	defer s.ackMu.Unlock()
+	if ctx.Err() == nil && !s.outbox.retry() {
+		time.AfterFunc(postAgain, func() { s.repost(ctx) })
 	}
 }
