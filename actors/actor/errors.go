@@ -64,6 +64,8 @@ var (
 	ErrInvalidRequest = &Error{Group: "actor", Code: "invalid_request", Message: "Invalid request."}
 	// ErrTimedOut: the action ran past its timeout; it had no effect.
 	ErrTimedOut = &Error{Group: "actor", Code: "action_timed_out", Message: "Action timed out"}
+	// ErrTooLate: whoever called had stopped waiting before the action could begin; it had no effect.
+	ErrTooLate = &Error{Group: "actor", Code: "deadline_exceeded", Message: "Whoever called had stopped waiting before the action could begin."}
 	// ErrOverloaded: too many actions wait for this actor; this one had no effect.
 	ErrOverloaded = &Error{Group: "actor", Code: "overloaded", Message: "Too many actions wait for this actor."}
 	// ErrTooLarge: what the action produced does not fit into a record; it had no effect.

@@ -196,12 +196,14 @@ func (a *Actor) settle(offset int64, o *actorlogv1.Outcome) {
 }
 
 // passes says that an error is the deployment's, not the actor's: after the next one the same
-// request may succeed.
+// request may succeed. Or that it was too late to begin: an action that is run again after an outage calls again, with
+// more time.
 func passes(e *actorlogv1.Error) bool {
 	if e.GetGroup() != "actor" {
 		return false
 	}
-	return e.Code == actor.ErrKindNotFound.Code || e.Code == actor.ErrActionNotFound.Code || e.Code == errBroken.Code
+	return e.Code == actor.ErrKindNotFound.Code || e.Code == actor.ErrActionNotFound.Code || e.Code == errBroken.Code ||
+		e.Code == actor.ErrTooLate.Code
 }
 
 func (a *Actor) refuse(since, ref int64) {

@@ -156,7 +156,7 @@ func (a *Actor) ask(in Ask) Effects {
 		return a.repeat(in, r.Offset)
 	}
 	if d := action.DeadlineUnixMs; d != 0 && in.NowMs > d {
-		return a.answer(in.Ref, action, nil, actor.ErrTimedOut.Messagef("Whoever called had stopped waiting before the action could begin."))
+		return a.answer(in.Ref, action, nil, actor.ErrTooLate)
 	}
 	if a.Broken != "" {
 		return a.answer(in.Ref, action, nil, errBroken)
