@@ -294,6 +294,9 @@ func (x *execution) Ask(ctx context.Context, hash schemas.Hash, a *actorlogv1.Ac
 	x.calls[key]++
 	deadline := x.deadline
 	x.mu.Unlock()
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
 	a.Origin = &actorlogv1.Origin{
 		Partition: x.s.partition, Actor: x.c.hash[:], Ref: x.it.ref, Number: number, Settled: x.s.settledBelow(),
 		By: chain[len(chain)-1],
