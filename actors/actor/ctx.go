@@ -24,6 +24,8 @@ type Ctx struct {
 	rand    Rand
 	effects Effects
 	err     error
+	// schedules is what current made of the job and the effects, nil when it has to be made anew.
+	schedules map[string]*actorlogv1.Schedule
 
 	// conn is the connection of the caller; conns all that were looked at, or when opened, all.
 	conn    *Conn

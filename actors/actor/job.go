@@ -397,7 +397,7 @@ func (r *running) attempt(name string, hook func() error) error {
 		return nil
 	}
 	r.done.Warnings = append(r.done.Warnings, fmt.Errorf("%s: %w", name, err))
-	r.c.effects, r.c.err = effects, failed
+	r.c.effects, r.c.err, r.c.schedules = effects, failed, nil
 	if before != nil {
 		if live, loadErr := r.d.load(before); loadErr == nil {
 			r.live = live

@@ -3,6 +3,7 @@ package actor
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -176,7 +177,8 @@ func (c *Ctx) schedule(run Invocation, options []ScheduleOption, when func(*acto
 	s.OccurrenceUnixMs = s.DueUnixMs
 	c.effects.Unscheduled = without(c.effects.Unscheduled, s.Id)
 	c.effects.Scheduled = append(dropSchedule(c.effects.Scheduled, s.Id), s)
-	if len(c.scheduleRecords()) > MaxSchedules {
+	current := c.current()
+	if current[s.Id] = s; len(current) > MaxSchedules {
 		c.fail(ErrScheduleLimit)
 	}
 	return s.Id
@@ -202,27 +204,28 @@ type Schedule struct {
 // Schedules lists the actor's schedules, what this action set and cancelled included, by id.
 func (c *Ctx) Schedules() []Schedule {
 	var all []Schedule
-	for _, s := range c.scheduleRecords() {
-		all = append(all, scheduleOf(s))
+	current := c.current()
+	for _, id := range slices.Sorted(maps.Keys(current)) {
+		all = append(all, scheduleOf(current[id]))
 	}
 	return all
 }
 
 // Schedule finds one of the actor's schedules.
 func (c *Ctx) Schedule(id string) (Schedule, bool) {
-	for _, s := range c.scheduleRecords() {
-		if s.Id == id {
-			return scheduleOf(s), true
-		}
+	if s := c.current()[id]; s != nil {
+		return scheduleOf(s), true
 	}
 	return Schedule{}, false
 }
 
 // Cancel ends one of the actor's schedules, and says whether there was one.
 func (c *Ctx) Cancel(id string) bool {
-	if _, ok := c.Schedule(id); !ok {
+	current := c.current()
+	if current[id] == nil {
 		return false
 	}
+	delete(current, id)
 	c.effects.Scheduled = dropSchedule(c.effects.Scheduled, id)
 	c.effects.Unscheduled = append(without(c.effects.Unscheduled, id), id)
 	return true
@@ -244,18 +247,21 @@ func scheduleOf(s *actorlogv1.Schedule) Schedule {
 	}
 }
 
-// scheduleRecords is the actor's schedules as this action leaves them, by id.
-func (c *Ctx) scheduleRecords() []*actorlogv1.Schedule {
-	e := &c.effects
-	all := make([]*actorlogv1.Schedule, 0, len(c.job.Schedules)+len(e.Scheduled))
-	for _, s := range c.job.Schedules {
-		if !slices.Contains(e.Unscheduled, s.Id) && !slices.ContainsFunc(e.Scheduled, func(o *actorlogv1.Schedule) bool { return o.Id == s.Id }) {
-			all = append(all, s)
+// current is the actor's schedules as this action leaves them.
+func (c *Ctx) current() map[string]*actorlogv1.Schedule {
+	if c.schedules == nil {
+		c.schedules = make(map[string]*actorlogv1.Schedule, len(c.job.Schedules))
+		for _, s := range c.job.Schedules {
+			c.schedules[s.Id] = s
+		}
+		for _, id := range c.effects.Unscheduled {
+			delete(c.schedules, id)
+		}
+		for _, s := range c.effects.Scheduled {
+			c.schedules[s.Id] = s
 		}
 	}
-	all = append(all, e.Scheduled...)
-	slices.SortFunc(all, func(a, b *actorlogv1.Schedule) int { return strings.Compare(a.Id, b.Id) })
-	return all
+	return c.schedules
 }
 
 func dropSchedule(list []*actorlogv1.Schedule, id string) []*actorlogv1.Schedule {
@@ -306,6 +312,9 @@ func parseCron(expression, zone string) (cron.Schedule, error) {
 		return nil, fmt.Errorf("the cron expression %q: the time zone is given apart from it, and intervals with Every", expression)
 	}
 	location, err := time.LoadLocation(zone)
+	if zone == "Local" {
+		err = errors.New("every worker may have another")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the time zone %q: %w", zone, err)
 	}
