@@ -132,7 +132,7 @@ func (c *Ctx) Every(interval time.Duration, run Invocation, options ...ScheduleO
 
 // Cron has the actor run one of its actions at the times of a cron expression of five fields (minute, hour, day of
 // month, month, day of week; or @daily and the like) in an IANA time zone; "" is UTC. A time that a change to summer time leaves out
-// does not fire. An expression that comes from a user is better checked with ValidateCron first: a wrong one
+// does not fire, and one that the change back repeats fires twice. An expression that comes from a user is better checked with ValidateCron first: a wrong one
 // fails the action.
 func (c *Ctx) Cron(expression, zone string, run Invocation, options ...ScheduleOption) string {
 	return c.schedule(run, options, func(s *actorlogv1.Schedule) error {
