@@ -64,6 +64,8 @@ var Table = []Package{
 	{"examples/lobby", 2, Free},
 	{"examples/tasks", 2, Free},
 	{"examples/votes", 2, Free},
+	{"examples/fanout", 2, Free},
+	{"examples/metronome", 2, Free},
 
 	{"actors/remote", 3, Free},
 	{"actors/webclient", 3, Free},

@@ -17,7 +17,9 @@ import (
 	"github.com/actorlog/actorlog/examples/chat"
 	"github.com/actorlog/actorlog/examples/counter"
 	"github.com/actorlog/actorlog/examples/cursors"
+	"github.com/actorlog/actorlog/examples/fanout"
 	"github.com/actorlog/actorlog/examples/lobby"
+	"github.com/actorlog/actorlog/examples/metronome"
 	"github.com/actorlog/actorlog/examples/tasks"
 	"github.com/actorlog/actorlog/examples/votes"
 )
@@ -45,6 +47,8 @@ func (w Worker) Run(ctx context.Context, brokers eventlog.Log, id, dataDir strin
 	// Beside the local store, which is a cache that may be deleted at any time; these files are not.
 	tasks.Register(registry, tasks.Dir(cmp.Or(dataDir, filepath.Join(os.TempDir(), "actorlog"))+"-files"))
 	votes.Register(registry)
+	fanout.Register(registry)
+	metronome.Register(registry)
 	log = log.Named("worker")
 	worker, err := host.Open(brokers, registry, host.Config{
 		ID: id, StableID: id != "", Version: w.CodeVersion, VersionNumber: w.WorkerVersion, Region: w.Region, DataDir: dataDir,
