@@ -46,7 +46,9 @@ import (
 // What can be added to an ask: create[=<input>] or create-new[=<input>] (the two policies),
 // id=<generation> (addressed by id, not by kind and key), idempotency=<key>, at=<duration>
 // (the time, since the beginning), kind=<kind>, worker=<worker> (another than the last that claimed),
-// limit=<bytes> (the largest record), hold (the user code does not come back yet).
+// limit=<bytes> (the largest record), hold (the user code does not come back yet),
+// origin=<partition>/<actor>/<ref>/<number> (another actor calls; a number that begins with s is of a message), settled=<ref> (of its shard),
+// deadline=<duration> (the caller waits until then), now=<duration> (the worker's clock).
 //
 // The user code is the counter in this file: {"count":n} with the actions increment, get, reset,
 // shout, destroy, boom and forget.
@@ -211,6 +213,11 @@ func (w *world) action(t *testing.T, d *datadriven.TestData) asked {
 		a.Actor = &actorlogv1.Actor{Generation: uint32(generation)}
 	}
 	d.MaybeScanArgs(t, "idempotency", &a.IdempotencyKey)
+	if d.HasArg("origin") {
+		a.Origin = origin(t, text(t, d, "origin"))
+		a.Origin.Settled = int64(number(t, d, "settled"))
+	}
+	a.DeadlineUnixMs = millis(t, d, "deadline")
 	for name, policy := range map[string]actorlogv1.Creation_Policy{
 		"create": actorlogv1.Creation_POLICY_IF_ABSENT, "create-new": actorlogv1.Creation_POLICY_MUST_BE_ABSENT,
 	} {
@@ -257,7 +264,7 @@ func (w *world) claim(t *testing.T, name string) {
 func (w *world) ask(t *testing.T, d *datadriven.TestData, by *worker, ref int64, a asked) {
 	head := by.head(a.hash)
 	before := *head
-	eff := head.Step(machine.Ask{Ref: ref, Action: a.action, Rules: ruled(func(kind string) bool { return kind == "counter" })})
+	eff := head.Step(machine.Ask{Ref: ref, Action: a.action, Rules: ruled(func(kind string) bool { return kind == "counter" }), NowMs: millis(t, d, "now")})
 	if eff.Run == nil {
 		w.carryOut(t, d, by, a, &before, eff)
 		return
@@ -312,6 +319,33 @@ func number(t *testing.T, d *datadriven.TestData, name string) int {
 	n, err := strconv.Atoi(text(t, d, name))
 	require.NoError(t, err)
 	return n
+}
+
+func millis(t *testing.T, d *datadriven.TestData, name string) int64 {
+	if !d.HasArg(name) {
+		return 0
+	}
+	v, err := time.ParseDuration(text(t, d, name))
+	require.NoError(t, err)
+	return v.Milliseconds()
+}
+
+// origin reads <partition>/<actor>/<ref>/<number>.
+func origin(t *testing.T, text string) *actorlogv1.Origin {
+	parts := strings.Split(text, "/")
+	require.Len(t, parts, 4)
+	numeral, sent := strings.CutPrefix(parts[3], "s")
+	var n [3]int64
+	for i, s := range []string{parts[0], parts[2], numeral} {
+		var err error
+		n[i], err = strconv.ParseInt(s, 10, 32)
+		require.NoError(t, err)
+	}
+	o := &actorlogv1.Origin{Partition: int32(n[0]), Actor: []byte(parts[1]), Ref: n[1], Number: uint32(n[2])}
+	if sent {
+		o.Number |= actor.SendNumbers
+	}
+	return o
 }
 
 func bools(b ...bool) (n int) {
@@ -531,6 +565,16 @@ func describe(a *machine.Actor) string {
 	fmt.Fprintf(&b, ", last @%d", a.LastOffset)
 	for _, r := range a.Recent {
 		fmt.Fprintf(&b, ", remembers %q @%d", r.Key, r.Offset)
+	}
+	for _, asked := range a.Asked {
+		by, sent := asked.Origin, ""
+		if by.Number&actor.SendNumbers != 0 {
+			sent = "s"
+		}
+		fmt.Fprintf(&b, "\n  asked by %d/%s/%d/%s%d @%d", by.Partition, by.Actor, by.Ref, sent, by.Number&^actor.SendNumbers, asked.Offset)
+	}
+	for _, s := range a.Settled {
+		fmt.Fprintf(&b, "\n  nobody of shard %d asks again for what is below %d", s.Partition, s.Ref)
 	}
 	if a.Broken != "" {
 		b.WriteString("\n  BROKEN: " + a.Broken)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/actorlog/actorlog/actors/machine"
 	"github.com/actorlog/actorlog/schemas"
@@ -101,6 +102,17 @@ func requireSameActor(t *testing.T, want, got machine.Actor, msg ...any) {
 		a.Key = append(schemas.Key{}, a.Key...)
 		a.Recent = append([]machine.Recent{}, a.Recent...)
 		a.Refused = append([]machine.RefRange{}, a.Refused...)
+		a.Asked, a.Settled, a.Steps = cloned(a.Asked), cloned(a.Settled), cloned(a.Steps)
+		a.Connections, a.Schedules, a.Queue = cloned(a.Connections), cloned(a.Schedules), cloned(a.Queue)
 	}
 	require.Equal(t, want, got, msg...)
+}
+
+// cloned copies messages without what encoding them leaves in them.
+func cloned[M proto.Message](list []M) []M {
+	copies := make([]M, len(list))
+	for i, m := range list {
+		copies[i] = proto.CloneOf(m)
+	}
+	return copies
 }
