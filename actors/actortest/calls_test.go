@@ -294,10 +294,10 @@ func TestCallOverloaded(t *testing.T) {
 			"call": func(_ *node, c *actor.Ctx) (string, error) {
 				for tries := 0; ; tries++ {
 					_, err := run.Call(c, at(c.Client(), "b"), "called")
-					if !errors.Is(err, actor.ErrOverloaded) || tries == 10 {
+					if !errors.Is(err, actor.ErrOverloaded) || tries == 20 {
 						return fmt.Sprint(tries), err
 					}
-					time.Sleep(time.Second)
+					time.Sleep(700 * time.Millisecond)
 				}
 			},
 		}.register)
@@ -308,7 +308,7 @@ func TestCallOverloaded(t *testing.T) {
 		synctest.Wait()
 		tries, err := run.Call(t.Context(), at(w.Client, "a"), "call")
 		require.NoError(t, err)
-		require.Equal(t, "5", tries, "each try was a call of its own, and refused until there was room")
+		require.Equal(t, "8", tries, "each try was a call of its own, and refused until there was room")
 		others.Wait()
 		require.Equal(t, []string{"nap", "nap", "called"}, logOf(t, w, "b"))
 	})

@@ -334,7 +334,7 @@ func TestCrashBetweenCalls(t *testing.T) {
 	t.Parallel()
 	const leaves = 100
 	crashTest{
-		register: kinds(nil), stride: 7,
+		register: kinds(nil), stride: 17,
 		act: func(ctx context.Context, w *actortest.World) error {
 			sum, err := fanOut.Call(ctx, coordinatorKind.GetOrCreate(w.Client, "a"), leaves)
 			return result(leaves, sum, err)
@@ -354,7 +354,7 @@ func TestCrashBetweenCallsAtOnce(t *testing.T) {
 	t.Parallel()
 	const leaves = 20
 	crashTest{
-		register: kinds(nil), stride: 2,
+		register: kinds(nil), stride: 5,
 		act: func(ctx context.Context, w *actortest.World) error {
 			sum, err := fanOutAtOnce.Call(ctx, coordinatorKind.GetOrCreate(w.Client, "a"), leaves)
 			return result(leaves, sum, err)
@@ -368,7 +368,7 @@ func TestCrashBetweenMessages(t *testing.T) {
 	t.Parallel()
 	const leaves = 100
 	crashTest{
-		register: kinds(nil), stride: 13,
+		register: kinds(nil), stride: 37,
 		act: func(ctx context.Context, w *actortest.World) error {
 			_, err := spread.Call(ctx, coordinatorKind.GetOrCreate(w.Client, "a"), leaves)
 			time.Sleep(10 * time.Second) // for the replies
@@ -404,7 +404,7 @@ func TestCrashBetweenActions(t *testing.T) {
 	t.Parallel()
 	const leaves = 4
 	crashTest{
-		register: kinds(nil), stride: 1, slowly: 20 * appendTime,
+		register: kinds(nil), stride: 3, slowly: 20 * appendTime,
 		act: func(ctx context.Context, w *actortest.World) error {
 			var errs [2]error
 			var calls sync.WaitGroup
