@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/actorlog/actorlog/actors/actor"
 	"github.com/actorlog/actorlog/actors/machine"
 	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
@@ -95,7 +96,7 @@ func (s *shard) offer(hash schemas.Hash, it item) {
 				return
 			}
 		}
-		if c.load() > s.w.cfg.MailboxSize {
+		if c.load() > s.w.cfg.MailboxSize && refusable(it.action) {
 			s.refuse(c, it)
 			c.mu.Unlock()
 			return
@@ -110,6 +111,17 @@ func (s *shard) offer(hash schemas.Hash, it item) {
 		c.mu.Unlock()
 		return
 	}
+}
+
+// refusable says whether an action may be refused when too many wait: somebody hears of it. A message that was sent, a
+// schedule, the end of a connection come from what is recorded already, and nobody would say them again; how many of them wait
+// is bounded for the shard as a whole.
+func refusable(a *actorlogv1.Action) bool {
+	switch a.Body.(type) {
+	case *actorlogv1.Action_Fire, *actorlogv1.Action_Disconnect, *actorlogv1.Action_Complete, *actorlogv1.Action_Sleep, *actorlogv1.Action_Wake:
+		return false
+	}
+	return a.GetOrigin().GetNumber()&actor.SendNumbers == 0
 }
 
 // load is the number of actions let in and not answered: the one that runs and those that

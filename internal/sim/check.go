@@ -120,7 +120,7 @@ func (r *run) checkRequest(q *request, counts map[string]map[string]int) {
 		r.problem("%s %q of %s: an error that says nothing: %v", q.kind, q.token, q.key, q.err)
 	}
 	must := func(key, token string) {
-		if happened && !has(key, token) && !r.overloaded() {
+		if happened && !has(key, token) {
 			r.problem("%s %q of %s happened, and %q of %s did not\n%s\n%s", q.kind, q.token, q.key, token, key, r.dump(q.key), r.dump(key))
 		}
 		if !happened && has(key, token) && q.kind != "fan" { // a fan that failed may have called some
@@ -160,9 +160,6 @@ func (r *run) checkRequest(q *request, counts map[string]map[string]int) {
 	}
 }
 
-// overloaded says that the mailboxes of this run are so small that messages may be refused.
-func (r *run) overloaded() bool { return r.cfg.MailboxSize < 1000 }
-
 // checkConns checks that connections that are gone have ended once, and others have not.
 func (r *run) checkConns(counts map[string]map[string]int) {
 	for _, n := range r.conns {
@@ -172,7 +169,7 @@ func (r *run) checkConns(counts map[string]map[string]int) {
 			r.problem("connection %s of %s was opened, and did not begin", n.id, n.key)
 		case ended && !began:
 			r.problem("connection %s of %s ended, and did not begin", n.id, n.key)
-		case began && n.gone && !ended && !r.overloaded():
+		case began && n.gone && !ended:
 			r.problem("connection %s of %s is gone, and did not end", n.id, n.key)
 		}
 	}
@@ -205,11 +202,11 @@ func (r *run) checkLog(states map[string]node) {
 			r.problem("%s has steps of an action that is over", key)
 		}
 		for _, s := range a.Schedules {
-			if !strings.HasPrefix(s.Id, "~") && s.DueUnixMs < time.Now().Add(-10*time.Second).UnixMilli() && !r.overloaded() {
+			if !strings.HasPrefix(s.Id, "~") && s.DueUnixMs < time.Now().Add(-10*time.Second).UnixMilli() {
 				r.problem("schedule %s of %s was due %v ago", s.Id, key, time.Since(time.UnixMilli(s.DueUnixMs)))
 			}
 		}
-		if len(a.Queue) > 0 && !r.overloaded() {
+		if len(a.Queue) > 0 {
 			r.problem("%d messages wait in the queues of %s", len(a.Queue), key)
 		}
 	}
