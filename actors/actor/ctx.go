@@ -302,8 +302,5 @@ func (e *Effects) changed(n *actorlogv1.Connection) {
 	e.Connected = append(e.Connected, n)
 }
 
-// reset makes the Ctx forget what was asked after a point, at which the effects were those given.
-func (c *Ctx) reset(e Effects) { c.effects = e; c.sends = uint32(len(e.Sends)); c.err = nil }
-
 // Effects returns what has been asked so far, or the first error in asking. For test harnesses.
 func (c *Ctx) Effects() (Effects, error) { return c.effects, c.err }

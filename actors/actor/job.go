@@ -307,7 +307,7 @@ func (r *running) body() error {
 		return h.socket.message(live, c, &Socket{c.conn}, SocketMessage{Text: body.SocketMessage.Text, Data: body.SocketMessage.Data})
 	case *actorlogv1.Action_Sleep:
 		if h.onSleep != nil {
-			r.attempt("OnSleep", func() error { return h.onSleep(r.live, c) })
+			_ = r.attempt("OnSleep", func() error { return h.onSleep(r.live, c) })
 		}
 	case *actorlogv1.Action_Destroy:
 		c.Destroy()
@@ -334,7 +334,7 @@ func (r *running) closed(n *Conn, code int, reason string) {
 		Id: n.record.Id, Gateway: n.record.Gateway, Code: uint32(code), Reason: cut(cleanText(reason), maxReason),
 	})
 	if socket := r.d.hooks.socket; n.Raw() && socket != nil && socket.close != nil {
-		r.attempt("OnWebSocket Close", func() error { return socket.close(r.live, r.c, &Socket{n}, code, reason) })
+		_ = r.attempt("OnWebSocket Close", func() error { return socket.close(r.live, r.c, &Socket{n}, code, reason) })
 	}
 	r.onDisconnect(n)
 }
@@ -351,7 +351,7 @@ func (r *running) disconnect() {
 // destroy runs the hooks of the actor's end.
 func (r *running) destroy() {
 	if hook := r.d.hooks.onDestroy; hook != nil {
-		r.attempt("OnDestroy", func() error { return hook(r.live, r.c) })
+		_ = r.attempt("OnDestroy", func() error { return hook(r.live, r.c) })
 	}
 	for _, n := range r.c.Conns() {
 		n.gone = true
@@ -376,7 +376,7 @@ func (r *running) onDisconnect(n *Conn) {
 	}
 }
 
-// attempt runs a hook whose failure does not stop the action: then nothing of what it did is kept.
+// attempt runs a hook whose failure does not stop the action: then nothing of what it did is kept. The error is noted as a warning.
 func (r *running) attempt(name string, hook func() error) error {
 	r.phase(name)
 	defer r.phase("")

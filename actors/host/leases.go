@@ -107,6 +107,7 @@ func (w *Worker) readLeases(ctx context.Context) error {
 			return err
 		case idle:
 			end = next
+			w.leases.forget(time.Now())
 		case err != nil:
 			return err
 		}

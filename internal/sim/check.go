@@ -116,7 +116,7 @@ func (r *run) checkRequest(q *request, counts map[string]map[string]int) {
 		r.problem("%s %q of %s was refused (%v), and is there", q.kind, q.token, q.key, q.err)
 	case q.kind == "refuse" && acknowledged:
 		r.problem("%s %q of %s was acknowledged", q.kind, q.token, q.key)
-	case q.err != nil && !certainly && !errors.Is(q.err, remote.ErrUnknownOutcome):
+	case q.err != nil && !errors.As(q.err, &refused) && !errors.Is(q.err, remote.ErrNotAppended) && !errors.Is(q.err, remote.ErrUnknownOutcome):
 		r.problem("%s %q of %s: an error that says nothing: %v", q.kind, q.token, q.key, q.err)
 	}
 	must := func(key, token string) {

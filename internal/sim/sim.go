@@ -53,7 +53,6 @@ type worker struct {
 	worker *host.Worker
 	stop   context.CancelFunc
 	done   chan struct{}
-	zombie bool
 }
 
 // caller is one gateway, with the subscriber that follows through it.
