@@ -207,9 +207,6 @@ func (c *Client) send(ctx context.Context, req Request, done func(*Delivery, boo
 	if h := a.Handshake; h != nil {
 		a.Caller.ConnectionId = h.ConnectionId
 	}
-	if a.GetConnect() != nil {
-		c.leased.Do(func() { c.wg.Go(c.holdLease) })
-	}
 	now := time.Now()
 	a.TimeUnixMs = now.UnixMilli()
 
@@ -222,6 +219,9 @@ func (c *Client) send(ctx context.Context, req Request, done func(*Delivery, boo
 	if len(c.pending) >= c.cfg.MaxPending {
 		c.mu.Unlock()
 		return "", ErrBusy
+	}
+	if a.GetConnect() != nil { // here, for Close waits for what was begun before it
+		c.leased.Do(func() { c.wg.Go(c.holdLease) })
 	}
 	p.detach = attach(id)
 	c.pending[id] = p
