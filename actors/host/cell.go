@@ -40,7 +40,10 @@ type cell struct {
 	// Guarded by shard.ackMu.
 	durable  machine.Actor
 	inflight int
-	reader   *reader
+	// reader is that of the loop that runs, nil when none does; asked is the queues that loops of this cell have taken from,
+	// nil before the first.
+	reader *reader
+	asked  map[string]struct{}
 }
 
 // item is one action in a mailbox.

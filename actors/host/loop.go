@@ -22,11 +22,16 @@ type activation struct {
 }
 
 // begin starts an activation. c.mu is held.
+//
+// stop makes the shard dead first and ends all activations then, so one that begins afterwards would be ended by nobody.
 func (s *shard) begin(c *cell, vars any) {
 	s.end(c)
+	if s.dead.Load() {
+		return
+	}
 	c.activation = &activation{vars: vars}
 	def := s.w.registry.Kind(c.head.Kind)
-	if def == nil || def.Loop() == nil || s.dead.Load() { // stop, which ends loops, comes after dead
+	if def == nil || def.Loop() == nil {
 		return
 	}
 	client, err := s.w.client()
@@ -48,18 +53,18 @@ func (s *shard) begin(c *cell, vars any) {
 		}
 		s.w.cfg.Events.ActionFailed(failed)
 	}
-	reader := c.activation.reader
 	h := actor.LoopHost{
 		Caller: client, Self: actor.Target{Namespace: c.head.Namespace, Kind: c.head.Kind, ID: id}, Key: c.head.Key, Vars: vars,
-		Queue: reader, Report: failed,
+		Queue: c.activation.reader, Report: failed,
 	}
-	run := def.Loop()
+	run, r := def.Loop(), c.activation.reader
 	s.w.loops.Go(func() { // ends when the user's code heeds its context
 		defer cancel()
-		defer reader.leave()
-		if err := attempt(func() error { return run(actor.NewLoop(ctx, h)) }); err != nil && ctx.Err() == nil {
+		err := attempt(func() error { return run(actor.NewLoop(ctx, h)) })
+		if err != nil && (ctx.Err() == nil || errors.As(err, new(*panicError))) {
 			failed(err)
 		}
+		r.over()
 	})
 }
 
@@ -74,12 +79,13 @@ func (s *shard) end(c *cell) {
 	c.activation, c.lulled = nil, time.Time{}
 }
 
-// occupied says that the loop has taken messages which it has not completed: the actor stays awake.
+// awaited says that there are messages which a loop of the actor takes, or may take for all that is known. While the loop runs, the
+// actor stays awake for them. When the loop has ended before its actor, a new one gets them after the next sleep.
 // s.ackMu is held.
-func (c *cell) occupied() bool {
-	return c.reader != nil && slices.ContainsFunc(c.durable.Queue, func(m *actorlogv1.QueuedMessage) bool {
-		_, taken := c.reader.taken[m.Id]
-		return taken
+func (c *cell) awaited() bool {
+	return slices.ContainsFunc(c.durable.Queue, func(m *actorlogv1.QueuedMessage) bool {
+		_, asked := c.asked[m.Queue]
+		return asked || c.asked == nil
 	})
 }
 
@@ -92,13 +98,23 @@ type reader struct {
 	taken map[int64]struct{}
 }
 
-// leave lets the actor go to sleep although messages were taken: the loop is over, and the next activation's takes them again.
-func (r *reader) leave() {
+// over notes that the loop has ended.
+func (r *reader) over() {
 	r.s.ackMu.Lock()
 	defer r.s.ackMu.Unlock()
-	clear(r.taken)
 	if r.c.reader == r {
 		r.c.reader = nil
+	}
+	r.ask(nil)
+}
+
+// ask notes from which queues the loop takes. s.ackMu is held.
+func (r *reader) ask(queues []string) {
+	if r.c.asked == nil {
+		r.c.asked = make(map[string]struct{})
+	}
+	for _, name := range queues {
+		r.c.asked[name] = struct{}{}
 	}
 }
 
@@ -133,6 +149,7 @@ func (r *reader) Next(ctx context.Context, queues []string, n int, wait bool) ([
 func (r *reader) take(queues []string, n int) (batch []*actorlogv1.QueuedMessage, rest bool) {
 	r.s.ackMu.Lock()
 	defer r.s.ackMu.Unlock()
+	r.ask(queues)
 	waiting := make(map[int64]struct{}, len(r.c.durable.Queue))
 	for _, m := range r.c.durable.Queue {
 		waiting[m.Id] = struct{}{}

@@ -370,11 +370,11 @@ func (s *shard) sweep(now time.Time) error {
 		err := s.sleep(c, now)
 		gone := c.gone
 		c.mu.Unlock()
+		if gone { // whatever else: a cell that is gone must not be found
+			delete(s.cells, hash)
+		}
 		if err != nil {
 			return err
-		}
-		if gone {
-			delete(s.cells, hash)
 		}
 	}
 	return nil
@@ -386,9 +386,9 @@ func (s *shard) sleep(c *cell, now time.Time) error {
 		return nil
 	}
 	s.ackMu.Lock()
-	inflight, durable, occupied := c.inflight, c.durable, c.occupied()
+	inflight, durable, awaited, loops := c.inflight, c.durable, c.awaited(), c.reader != nil
 	s.ackMu.Unlock()
-	if inflight > 0 || occupied {
+	if inflight > 0 || (awaited && loops) {
 		return nil
 	}
 	if told, err := s.tell(c, now); told || err != nil {
@@ -411,19 +411,22 @@ func (s *shard) sleep(c *cell, now time.Time) error {
 	}
 	s.end(c)
 	c.gone = true
-	if def := s.w.registry.Kind(durable.Kind); len(durable.Queue) > 0 && def != nil && def.Loop() != nil {
-		// Its loop ended before its time. Another activation is another try.
+	if def := s.w.registry.Kind(durable.Kind); awaited && def != nil && def.Loop() != nil {
 		return s.wake(&durable)
 	}
 	return nil
 }
 
-// wake has an actor come into memory.
+// wake starts the loop of an actor for whose messages none runs.
 func (s *shard) wake(a *machine.Actor) error {
 	return s.w.sender.Deliver(a.Hash, &actorlogv1.Action{
 		Actor: &actorlogv1.Actor{Generation: a.Generation}, RequestId: s.w.requestID(),
 		Body: &actorlogv1.Action_Wake{Wake: new(actorlogv1.Wake)},
-	}, func(int64, error) {})
+	}, func(_ int64, err error) {
+		if err != nil { // nobody would ask again
+			s.die(fmt.Errorf("waking actor %s: %w", a.ID(), err))
+		}
+	})
 }
 
 // sleepAnswer is how long an actor that was told to sleep may take before it is told again.
