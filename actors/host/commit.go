@@ -25,14 +25,17 @@ var (
 // without it, for the case that it does not fit into a record; nil for a refusal, which fits without
 // the arguments. c.mu is held.
 //
+// It returns false when the outcome did not fit, and the action had no effect.
+//
 // The place where the record will stand is foretold, not waited for: this shard is the only
 // writer, and its appends are written in the order in which they are called. Were it not
 // the only writer, acknowledge would find out and the shard would be thrown away.
-func (s *shard) append(c *cell, it item, o *actorlogv1.Outcome, before *machine.Actor) {
+func (s *shard) append(c *cell, it item, o *actorlogv1.Outcome, before *machine.Actor) (fits bool) {
 	value, err := s.encode(o)
 	size, limit := s.tooLarge(c, value)
+	fits = size == 0
 	switch {
-	case err != nil || size == 0:
+	case err != nil || fits:
 	case before != nil:
 		c.head, c.live = *before, nil
 		o = c.head.TooLarge(it.ref, it.action, size, limit)
@@ -43,7 +46,7 @@ func (s *shard) append(c *cell, it item, o *actorlogv1.Outcome, before *machine.
 	}
 	if err != nil {
 		s.die(err)
-		return
+		return fits
 	}
 	record := eventlog.Record{
 		Partition: s.partition, Key: c.hash[:], Value: value,
@@ -53,10 +56,10 @@ func (s *shard) append(c *cell, it item, o *actorlogv1.Outcome, before *machine.
 	s.appendMu.Lock()
 	defer s.appendMu.Unlock()
 	if s.dead.Load() {
-		return
+		return fits
 	}
 	if s.next-s.lastClaim >= machine.RenewEvery/2 && !s.renew() {
-		return
+		return fits
 	}
 	offset := s.next
 	s.next++
@@ -70,6 +73,7 @@ func (s *shard) append(c *cell, it item, o *actorlogv1.Outcome, before *machine.
 	c.inflight++
 	s.ackMu.Unlock()
 	s.w.log.Append(context.Background(), eventlog.Events, record, sent.acknowledge)
+	return fits
 }
 
 // tooLarge returns the size of what does not fit, and what would: the outcome, or the state that

@@ -173,13 +173,13 @@ func (s *shard) finish(x *execution, returned machine.Returned) {
 	if !c.head.Alive || eff.Outcome.Error != nil {
 		c.live = nil
 	}
+	fits := s.append(c, x.it, eff.Outcome, &before)
 	switch {
 	case !c.head.Alive || x.it.action.GetSleep() != nil:
 		s.end(c)
-	case done.Woke:
+	case done.Woke && fits: // what does not fit leaves nothing, of waking neither
 		s.begin(c, done.Vars)
 	}
-	s.append(c, x.it, eff.Outcome, &before)
 }
 
 // report tells operators what callers are not told.
@@ -232,13 +232,16 @@ func (x *execution) expire() {
 	x.cancel(context.DeadlineExceeded)
 	c.turn++
 	done.Err, done.Live, done.Woke = actor.ErrTimedOut, nil, false
+	detail := ""
 	if hook != "" {
 		done.Err = actor.ErrTimedOut.Messagef("%s timed out", hook)
+		detail = hook + " timed out" // the caller, if there is one, cannot mend that
 	}
 	s.end(c)
 	s.finish(x, machine.Returned{
-		Run: x.run, Done: done, StateVersion: x.def.StateVersion(), DurationUs: time.Since(x.began).Microseconds(),
+		Run: x.run, Done: done, StateVersion: x.def.StateVersion(), Detail: detail, DurationUs: time.Since(x.began).Microseconds(),
 	})
+	c.touch(x.it)
 	s.spawn(c, c.turn)
 }
 
