@@ -3,7 +3,9 @@ package actor
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -18,7 +20,10 @@ type Conn struct {
 	c         *Ctx
 	record    *actorlogv1.Connection
 	ephemeral bool
-	gone      bool
+	// gone: the action ended it, with this code and reason.
+	gone   bool
+	code   uint32
+	reason string
 	// state is a *CS, once somebody asked for it.
 	state any
 }
@@ -56,10 +61,18 @@ func (n *Conn) close(code uint32, reason string) {
 	if n.gone {
 		return
 	}
-	n.gone = true
 	n.c.dropped = append(n.c.dropped, n)
+	n.end(code, reason)
+}
+
+// end notes that the connection has ended.
+func (n *Conn) end(code uint32, reason string) {
+	n.gone, n.code, n.reason = true, code, cut(cleanText(reason), maxReason)
+	if n.ephemeral {
+		return // it was never part of the actor
+	}
 	n.c.effects.Disconnected = append(n.c.effects.Disconnected, &actorlogv1.Disconnected{
-		Id: n.record.Id, Gateway: n.record.Gateway, Code: code, Reason: cut(reason, maxReason),
+		Id: n.record.Id, Gateway: n.record.Gateway, Code: code, Reason: n.reason,
 	})
 }
 
@@ -133,17 +146,19 @@ func (c *Ctx) openConns() {
 		return
 	}
 	c.opened = true
-	own := c.conns // the one of this action, ahead of time
+	known := c.conns // looked at ahead of the others
 	c.conns = make([]*Conn, 0, len(c.job.Connections)+1)
 	for _, record := range c.job.Connections {
-		if len(own) > 0 && own[0].record.Id == record.Id {
-			c.conns = append(c.conns, own[0])
-			own = nil
+		i := slices.IndexFunc(known, func(n *Conn) bool { return n.record.Id == record.Id })
+		if i >= 0 {
+			c.conns = append(c.conns, known[i])
 			continue
 		}
 		c.conns = append(c.conns, &Conn{c: c, record: record})
 	}
-	c.conns = append(c.conns, own...)
+	if c.conn != nil && !slices.Contains(c.conns, c.conn) { // it begins with this action
+		c.conns = append(c.conns, c.conn)
+	}
 }
 
 // connOf finds a connection of the record without making all of them.
@@ -166,11 +181,12 @@ func (c *Ctx) connOf(id string) *Conn {
 // Authenticate notes who the client is, in OnBeforeConnect, CreateConnState or OnConnect; the history says so of
 // everything that comes through the connection. Elsewhere it fails the action.
 func (c *Ctx) Authenticate(principal string) {
-	if !c.connecting {
-		c.fail(fmt.Errorf("Authenticate: only a connection that begins can be authenticated"))
+	if c.connecting == nil {
+		c.fail(errors.New("Authenticate: only a connection that begins can be authenticated"))
 		return
 	}
-	c.principal = principal
+	c.principal = cleanText(principal)
+	c.connecting.record.Principal = c.principal
 }
 
 func decodeParams(params []byte, v any) error {

@@ -32,8 +32,8 @@ type Ctx struct {
 	conns   []*Conn
 	opened  bool
 	dropped []*Conn
-	// connecting: a connection begins; principal is who it is.
-	connecting bool
+	// connecting is the connection that begins, while its hooks run; principal is who it is.
+	connecting *Conn
 	principal  string
 	request    *Request
 	vars       any

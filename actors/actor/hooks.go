@@ -97,7 +97,8 @@ func OnSleep[S any](r *Registry, k KindOf[S], fn func(s *S, c *Ctx) error) {
 }
 
 // OnDestroy sets what runs when the actor is destroyed, as part of the same outcome, before its connections are closed. After an
-// error, which is logged, the actor is destroyed all the same. Within 5 s.
+// error, which is logged, the actor is destroyed all the same. Within 5 s: beyond that, an action that called [Ctx.Destroy] fails, and the
+// actor lives; destroyed from outside, it is gone.
 func OnDestroy[S any](r *Registry, k KindOf[S], fn func(s *S, c *Ctx) error) {
 	d := define(r, k)
 	once(d.hooks.onDestroy == nil, k.name, "OnDestroy")
@@ -105,7 +106,7 @@ func OnDestroy[S any](r *Registry, k KindOf[S], fn func(s *S, c *Ctx) error) {
 }
 
 // OnStateChange sets what runs after an action that changed the state, once, as part of its outcome: it may broadcast, schedule and send.
-// The state that it gets is a copy: changing it changes nothing. An error fails the action. Within 5 s.
+// The state that it gets is a copy: changing it changes nothing. It must not end connections or the actor. An error fails the action. Within 5 s.
 func OnStateChange[S any](r *Registry, k KindOf[S], fn func(s *S, c *Ctx) error) {
 	d := define(r, k)
 	once(d.hooks.onStateChange == nil, k.name, "OnStateChange")
@@ -122,7 +123,8 @@ type ActionResponse struct {
 	Result json.RawMessage
 }
 
-// OnBeforeActionResponse sets what sees every result of an action that succeeded, and may change it. An error fails the action. Within 5 s.
+// OnBeforeActionResponse sets what sees every result of an action that succeeded, and may change it, but not the state. It must not
+// end connections or the actor. An error fails the action. Within 5 s.
 func OnBeforeActionResponse[S any](r *Registry, k KindOf[S], fn func(s *S, c *Ctx, response *ActionResponse) error) {
 	d := define(r, k)
 	once(d.hooks.beforeResponse == nil, k.name, "OnBeforeActionResponse")
@@ -169,7 +171,8 @@ func OnConnect[S any](r *Registry, k KindOf[S], fn func(s *S, c *Ctx, conn *Conn
 }
 
 // OnDisconnect sets what runs once when a connection has ended, for whatever reason: [Ctx.Conns] does not have it any more. After an error, which is
-// logged, it has ended all the same, but nothing of what OnDisconnect did is kept. Within 5 s.
+// logged, it has ended all the same, but nothing of what OnDisconnect did is kept. Within 5 s: beyond that, an action which ends
+// connections of its own accord fails, and they stay; a connection whose client or gateway is gone has ended.
 func OnDisconnect[S any](r *Registry, k KindOf[S], fn func(s *S, c *Ctx, conn *Conn) error) {
 	d := define(r, k)
 	once(d.hooks.onDisconnect == nil, k.name, "OnDisconnect")
@@ -190,9 +193,9 @@ func CanSubscribe[S, T any](r *Registry, k KindOf[S], e EventOf[T], fn func(s *S
 }
 
 // OnRun sets the background loop of an activation. It starts when the actor has come into memory, beside the actions, and its context ends
-// when the actor leaves memory. A loop does not keep its actor awake; messages in its queues wake it. When fn returns, with an error or
-// without, which is logged, it is not started again in this activation; if it leaves messages in a queue, the actor goes to sleep as soon as it is
-// idle, and is woken for them.
+// when the actor leaves memory. A loop does not keep its actor awake, but for messages in the queues that it takes from; they wake it as well.
+// When fn returns, with an error, which is logged, or without, it is not started again in this activation. If messages wait for
+// it then, the actor is woken again right after it went to sleep, for a new loop to take them.
 func OnRun[S any](r *Registry, k KindOf[S], fn func(l *Loop) error) {
 	d := define(r, k)
 	once(d.hooks.run == nil, k.name, "OnRun")

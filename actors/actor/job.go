@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -38,9 +39,10 @@ type Job struct {
 	// Wake says that this is a new activation; otherwise Vars are those of the running one.
 	Wake bool
 	Vars any
-	// Connections and Schedules of the actor. Not changed.
+	// Connections, Schedules and Queue of the actor. Not changed.
 	Connections []*actorlogv1.Connection
 	Schedules   []*actorlogv1.Schedule
+	Queue       []*actorlogv1.QueuedMessage
 	Env         Env
 }
 
@@ -90,6 +92,8 @@ type Done struct {
 	Response *actorlogv1.Response
 	// Guarded is the events that a connection must ask for; of a Connect and a Subscribe.
 	Guarded []string
+	// Principal is who the client is, if the job found out.
+	Principal string
 	// Warnings is errors of hooks that did not stop the action.
 	Warnings []error
 	// Live and Vars for the next job.
@@ -107,7 +111,9 @@ func (d *Definition) Do(ctx context.Context, job *Job) Done {
 	if job.Env.Based != nil && (job.Create || job.Wake) {
 		job.Env.Based(r.done)
 	}
-	if err := r.act(); err != nil {
+	err := r.act()
+	r.done.Principal = c.principal
+	if err != nil {
 		r.done.Err = err
 		return r.done
 	}
@@ -125,6 +131,9 @@ type running struct {
 }
 
 func (r *running) phase(hook string) {
+	if r.c.waking && hook != "" && hook != "CreateVars" {
+		hook = "OnWake" // those of a connection that it ended are part of it in every respect
+	}
 	if r.job.Env.Phase != nil {
 		r.job.Env.Phase(hook)
 	}
@@ -183,6 +192,11 @@ func (r *running) begin() (err error) {
 		if r.c.err != nil {
 			return r.c.err
 		}
+		// What it did to connections stands as the rest does.
+		r.disconnect()
+		if err = r.flush(); err != nil {
+			return err
+		}
 		if r.done.Base, err = r.d.Save(r.live); err != nil {
 			return err
 		}
@@ -204,17 +218,21 @@ func (r *running) act() error {
 	case id != "":
 		r.c.conn = r.c.connOf(id)
 	}
+	if err := r.c.Err(); err != nil {
+		return err // given up while a hook ran
+	}
 	r.phase("")
 	if err := r.body(); err != nil {
 		return err
 	}
 	r.disconnect()
+	if n := r.c.conn; n != nil && n.ephemeral && !n.gone && !r.c.effects.Destroyed {
+		n.end(0, "")
+		r.onDisconnect(n)
+		r.disconnect()
+	}
 	if r.c.effects.Destroyed {
 		r.destroy()
-	}
-	if n := r.c.conn; n != nil && n.ephemeral && !n.gone {
-		n.gone = true
-		r.onDisconnect(n)
 	}
 	return r.finish()
 }
@@ -229,7 +247,7 @@ func (r *running) connect(handshake *actorlogv1.Handshake, lasting *actorlogv1.C
 	if n.record.Raw && h.socket == nil {
 		return ErrNoSocketHandler
 	}
-	c.connecting = true
+	c.connecting = n
 	if h.beforeConnect != nil {
 		r.phase("OnBeforeConnect")
 		if err := h.beforeConnect(r.live, c, n.record.ParamsJson); err != nil {
@@ -245,7 +263,7 @@ func (r *running) connect(handshake *actorlogv1.Handshake, lasting *actorlogv1.C
 		n.state = state
 	}
 	c.conn = n
-	c.conns, c.opened = append(slices.Clip(c.conns), n), false
+	c.conns = append(slices.Clip(c.conns), n)
 	if h.onConnect != nil {
 		r.phase("OnConnect")
 		if err := h.onConnect(r.live, c, n); err != nil {
@@ -258,10 +276,7 @@ func (r *running) connect(handshake *actorlogv1.Handshake, lasting *actorlogv1.C
 			return err
 		}
 	}
-	c.connecting = false
-	if c.principal != "" {
-		n.record.Principal = c.principal
-	}
+	c.connecting = nil
 	if _, err := n.flush(); err != nil {
 		return err
 	}
@@ -282,7 +297,7 @@ func (r *running) body() error {
 	switch body := r.job.Action.GetBody().(type) {
 	case *actorlogv1.Action_Disconnect:
 		if n := c.connOf(body.Disconnect.ConnectionId); n != nil {
-			r.closed(n, int(body.Disconnect.Code), body.Disconnect.Reason)
+			r.closed(n, body.Disconnect.Code, body.Disconnect.Reason)
 		}
 	case *actorlogv1.Action_Subscribe:
 		r.done.Guarded = h.guarded()
@@ -328,14 +343,8 @@ func allow(rule func(any, *Ctx) (bool, error), live any, c *Ctx, what, name stri
 }
 
 // closed is the end of a connection by its client.
-func (r *running) closed(n *Conn, code int, reason string) {
-	n.gone = true
-	r.c.effects.Disconnected = append(r.c.effects.Disconnected, &actorlogv1.Disconnected{
-		Id: n.record.Id, Gateway: n.record.Gateway, Code: uint32(code), Reason: cut(cleanText(reason), maxReason),
-	})
-	if socket := r.d.hooks.socket; n.Raw() && socket != nil && socket.close != nil {
-		_ = r.attempt("OnWebSocket Close", func() error { return socket.close(r.live, r.c, &Socket{n}, code, reason) })
-	}
+func (r *running) closed(n *Conn, code uint32, reason string) {
+	n.end(code, reason)
 	r.onDisconnect(n)
 }
 
@@ -353,37 +362,50 @@ func (r *running) destroy() {
 	if hook := r.d.hooks.onDestroy; hook != nil {
 		_ = r.attempt("OnDestroy", func() error { return hook(r.live, r.c) })
 	}
+	r.disconnect() // those that OnDestroy ended, for reasons of its own
 	for _, n := range r.c.Conns() {
-		n.gone = true
-		if !n.ephemeral {
-			r.c.effects.Disconnected = append(r.c.effects.Disconnected, &actorlogv1.Disconnected{Id: n.record.Id, Gateway: n.record.Gateway})
+		if n.gone { // a hook of another one ended it
+			continue
 		}
+		n.end(0, "")
 		r.onDisconnect(n)
+		r.disconnect()
 	}
 	r.c.effects.Destroyed = true // whatever became of the hooks
 }
 
+// onDisconnect runs the hooks of a connection that has ended.
 func (r *running) onDisconnect(n *Conn) {
-	hook := r.d.hooks.onDisconnect
-	if hook == nil {
-		return
+	var failed error
+	if socket := r.d.hooks.socket; n.Raw() && socket != nil && socket.close != nil {
+		code := int(n.code)
+		if code == 0 {
+			code = 1000
+		}
+		failed = r.attempt("OnWebSocket Close", func() error { return socket.close(r.live, r.c, &Socket{n}, code, n.reason) })
 	}
-	err := r.attempt("OnDisconnect", func() error { return hook(r.live, r.c, n) })
+	if hook := r.d.hooks.onDisconnect; hook != nil {
+		if err := r.attempt("OnDisconnect", func() error { return hook(r.live, r.c, n) }); err != nil {
+			failed = err
+		}
+	}
 	for _, o := range r.c.effects.Disconnected {
-		if err != nil && o.Id == n.record.Id {
-			o.Error = stepError(err)
+		if failed != nil && o.Id == n.record.Id {
+			o.Error = stepError(failed)
 		}
 	}
 }
 
-// attempt runs a hook whose failure does not stop the action: then nothing of what it did is kept. The error is noted as a warning.
+// attempt runs a hook whose failure does not stop the action: then nothing of what it did is kept, and operators are warned.
 func (r *running) attempt(name string, hook func() error) error {
+	if err := r.c.Err(); err != nil {
+		return err // the job was given up while a hook before this one ran
+	}
 	r.phase(name)
 	defer r.phase("")
-	before, effects, failed := json.RawMessage(nil), r.c.effects, r.c.err
-	saved, err := r.d.Save(r.live)
+	failed := r.c.err
+	m, err := r.mark()
 	if err == nil {
-		before = saved
 		try := r.job.Env.Attempt
 		if try == nil {
 			try = func(fn func() error) error { return fn() }
@@ -392,18 +414,86 @@ func (r *running) attempt(name string, hook func() error) error {
 		if err == nil && failed == nil {
 			err = r.c.err
 		}
-	}
-	if err == nil {
-		return nil
-	}
-	r.done.Warnings = append(r.done.Warnings, fmt.Errorf("%s: %w", name, err))
-	r.c.effects, r.c.err, r.c.schedules = effects, failed, nil
-	if before != nil {
-		if live, loadErr := r.d.load(before); loadErr == nil {
-			r.live = live
+		if err != nil {
+			r.undo(m)
 		}
 	}
+	if err != nil {
+		r.done.Warnings = append(r.done.Warnings, fmt.Errorf("%s: %w", name, err))
+	}
 	return err
+}
+
+// mark is a place in a job to go back to.
+type mark struct {
+	state   json.RawMessage
+	effects Effects
+	err     error
+	dropped int
+	// conns is the states that were asked for, as JSON. Connections that are gone have none worth keeping.
+	conns map[*Conn]json.RawMessage
+}
+
+func (r *running) mark() (m mark, err error) {
+	m.effects, m.err, m.dropped = r.c.effects, r.c.err, len(r.c.dropped)
+	if m.state, err = r.d.Save(r.live); err != nil {
+		return m, err
+	}
+	for _, n := range r.c.conns {
+		if n.state == nil || n.gone {
+			continue
+		}
+		if m.conns == nil {
+			m.conns = make(map[*Conn]json.RawMessage)
+		}
+		if m.conns[n], err = json.Marshal(n.state); err != nil {
+			return m, fmt.Errorf("writing the state of a connection: %w", err)
+		}
+	}
+	return m, nil
+}
+
+// undo goes back to a mark. What was written as JSON reads as JSON: it does not fail.
+func (r *running) undo(m mark) {
+	r.c.effects, r.c.err, r.c.schedules = m.effects, m.err, nil
+	for _, n := range r.c.dropped[m.dropped:] {
+		n.gone = false
+	}
+	r.c.dropped = r.c.dropped[:m.dropped]
+	for _, n := range r.c.conns {
+		if n.state == nil || n.gone {
+			continue
+		}
+		saved, was := m.conns[n]
+		if !was {
+			n.state = nil
+			continue
+		}
+		state := reflect.New(reflect.TypeOf(n.state).Elem()).Interface()
+		if err := json.Unmarshal(saved, state); err == nil {
+			n.state = state
+		}
+	}
+	if live, err := r.d.load(m.state); err == nil {
+		r.live = live
+	}
+}
+
+// flush notes the connections whose states changed.
+func (r *running) flush() error {
+	for _, n := range r.c.conns {
+		if n.ephemeral || n.gone {
+			continue
+		}
+		record, err := n.flush()
+		if err != nil {
+			return err
+		}
+		if record != nil {
+			r.c.effects.changed(record)
+		}
+	}
+	return nil
 }
 
 // finish takes in what the action did.
@@ -412,7 +502,9 @@ func (r *running) finish() (err error) {
 	if r.done.State, err = r.d.Save(r.live); err != nil {
 		return err
 	}
-	if h.onStateChange != nil && (r.job.Create || !bytes.Equal(r.done.State, r.job.State)) {
+	ends := len(c.effects.Disconnected)
+	destroyed := c.effects.Destroyed
+	if h.onStateChange != nil && r.changed() {
 		r.phase("OnStateChange")
 		// A copy: what the hook changes in it changes nothing.
 		shown, err := r.d.load(r.done.State)
@@ -426,7 +518,6 @@ func (r *running) finish() (err error) {
 	if invoke := r.job.Invoke; invoke != nil && h.beforeResponse != nil {
 		r.phase("OnBeforeActionResponse")
 		response := &ActionResponse{Action: invoke.Name, Args: invoke.ArgsJson, Result: r.done.Result}
-		before := r.done.State
 		if err := h.beforeResponse(r.live, c, response); err != nil {
 			return err
 		}
@@ -438,23 +529,32 @@ func (r *running) finish() (err error) {
 		if err != nil {
 			return err
 		}
-		if !bytes.Equal(before, after) {
+		if !bytes.Equal(r.done.State, after) {
 			return errors.New("OnBeforeActionResponse changed the state")
 		}
 	}
 	r.phase("")
-	for _, n := range c.conns {
-		if n.ephemeral || n.gone {
-			continue
-		}
-		record, err := n.flush()
-		if err != nil {
-			return err
-		}
-		if record != nil {
-			c.effects.changed(record)
-		}
+	if len(c.effects.Disconnected) != ends || c.effects.Destroyed != destroyed {
+		// The hooks that go with it are over.
+		return errors.New("OnStateChange and OnBeforeActionResponse must not end connections or the actor")
+	}
+	if err := r.flush(); err != nil {
+		return err
 	}
 	r.done.Effects = c.effects
 	return c.err
+}
+
+// changed says whether the job changed the state. A state that was read from the log may be written otherwise than this code
+// writes it, and mean the same.
+func (r *running) changed() bool {
+	if r.job.Create || bytes.Equal(r.done.State, r.job.State) {
+		return r.job.Create
+	}
+	before, err := r.d.Load(r.job.State, r.job.StateVersion)
+	if err != nil {
+		return true
+	}
+	written, err := r.d.Save(before)
+	return err != nil || !bytes.Equal(r.done.State, written)
 }

@@ -141,7 +141,8 @@ type SocketHandler[S any] struct {
 	Open func(s *S, c *Ctx, socket *Socket) error
 	// Message: the client sent something. An error closes the socket.
 	Message func(s *S, c *Ctx, socket *Socket, m SocketMessage) error
-	// Close: the socket is gone. Code is 1006 when there was no closing handshake.
+	// Close: the socket is gone, whoever ended it. Code is 1006 when there was no closing handshake, and 1000 when the
+	// actor ended it without one.
 	Close func(s *S, c *Ctx, socket *Socket, code int, reason string) error
 }
 

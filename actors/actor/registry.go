@@ -180,7 +180,7 @@ func (r *Registry) Runs(kind string, a *actorlogv1.Action) bool {
 	case *actorlogv1.Action_Wake:
 		return h.wakes() || h.run != nil
 	case *actorlogv1.Action_Destroy:
-		return h.onDestroy != nil || h.onDisconnect != nil
+		return h.onDestroy != nil || h.onDisconnect != nil || (h.socket != nil && h.socket.close != nil)
 	case *actorlogv1.Action_Disconnect:
 		return h.onDisconnect != nil || (h.socket != nil && h.socket.close != nil)
 	case *actorlogv1.Action_Sleep:

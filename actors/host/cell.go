@@ -224,7 +224,7 @@ func (s *shard) run(c *cell, turn uint64) {
 		}
 		before := c.head
 	again:
-		eff := c.head.Step(machine.Ask{Ref: it.ref, Action: it.action, Rules: s.w.registry, NowMs: time.Now().UnixMilli()})
+		eff := c.head.Step(machine.Ask{Ref: it.ref, Action: it.action, Rules: s.w.registry, NowMs: time.Now().UnixMilli(), Awake: c.activation != nil})
 		switch {
 		case eff.Skip:
 			s.skip(it.ref)

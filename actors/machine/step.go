@@ -36,6 +36,8 @@ type Ask struct {
 	Rules Rules
 	// NowMs is the worker's clock, for deadlines.
 	NowMs int64
+	// Awake says that an activation of the actor is under way: one that is over has nothing to do before sleep.
+	Awake bool
 }
 
 // Rules is what Step has to know of the rules of kinds.
@@ -235,12 +237,11 @@ func (a *Actor) carryOut(in Ask, run *Run) Effects {
 		result = a.State
 	case *actorlogv1.Action_Destroy:
 		change = func(o *actorlogv1.Outcome) {
-			o.Lifecycle = actorlogv1.Lifecycle_LIFECYCLE_DESTROYED
-			for _, n := range a.Connections {
-				o.Disconnected = append(o.Disconnected, &actorlogv1.Disconnected{Id: n.Id, Gateway: n.Gateway})
-			}
+			a.destroy(o)
 		}
-	case *actorlogv1.Action_Resolve, *actorlogv1.Action_Subscribe, *actorlogv1.Action_Sleep, *actorlogv1.Action_Wake:
+	case *actorlogv1.Action_Sleep:
+		runs = runs && in.Awake
+	case *actorlogv1.Action_Resolve, *actorlogv1.Action_Subscribe, *actorlogv1.Action_Wake:
 	default:
 		return a.answer(in.Ref, action, nil, errUnknownRequest)
 	}
@@ -327,6 +328,7 @@ func (a *Actor) returned(in Returned) *actorlogv1.Outcome {
 	done, run := &in.Done, in.Run
 	o := a.outcome(run.Ref, run.Action)
 	o.DurationUs, o.Woke = in.DurationUs, done.Woke && len(done.Base) > 0 && !done.Created
+	authenticated(o, done.Principal)
 	before, after := a.State, a.State
 	if done.Created {
 		// The creation stands even if the action that came with it fails: the caller
@@ -407,7 +409,8 @@ func (a *Actor) record(o *actorlogv1.Outcome, state []byte) {
 func (a *Actor) regardless(o *actorlogv1.Outcome, action *actorlogv1.Action) {
 	switch body := action.Body.(type) {
 	case *actorlogv1.Action_Disconnect:
-		if i := a.connection(body.Disconnect.ConnectionId); i >= 0 {
+		i := a.connection(body.Disconnect.ConnectionId)
+		if i >= 0 && !slices.ContainsFunc(o.Disconnected, func(gone *actorlogv1.Disconnected) bool { return gone.Id == a.Connections[i].Id }) {
 			o.Disconnected = append(slices.Clip(o.Disconnected), &actorlogv1.Disconnected{
 				Id: body.Disconnect.ConnectionId, Gateway: a.Connections[i].Gateway, Code: body.Disconnect.Code, Reason: body.Disconnect.Reason,
 				Error: o.Error,
@@ -415,7 +418,22 @@ func (a *Actor) regardless(o *actorlogv1.Outcome, action *actorlogv1.Action) {
 		}
 	case *actorlogv1.Action_Destroy:
 		if a.Alive {
-			o.Lifecycle = actorlogv1.Lifecycle_LIFECYCLE_DESTROYED
+			a.destroy(o)
+		}
+	}
+}
+
+// destroy records the end of this life, and with it of all connections.
+func (a *Actor) destroy(o *actorlogv1.Outcome) {
+	o.Lifecycle = actorlogv1.Lifecycle_LIFECYCLE_DESTROYED
+	ended := make(map[string]bool, len(o.Disconnected))
+	for _, gone := range o.Disconnected {
+		ended[gone.Id] = true
+	}
+	o.Disconnected = slices.Clip(o.Disconnected)
+	for _, n := range a.Connections {
+		if !ended[n.Id] {
+			o.Disconnected = append(o.Disconnected, &actorlogv1.Disconnected{Id: n.Id, Gateway: n.Gateway})
 		}
 	}
 }
@@ -473,7 +491,21 @@ func (a *Actor) outcome(ref int64, action *actorlogv1.Action) *actorlogv1.Outcom
 	if a.LastOffset >= 0 {
 		o.Prev = proto.Int64(a.LastOffset)
 	}
+	if id := action.GetCaller().GetConnectionId(); id != "" {
+		if i := a.connection(id); i >= 0 {
+			authenticated(o, a.Connections[i].Principal)
+		}
+	}
 	return o
+}
+
+// authenticated records who the caller is, when the actor has found out.
+func authenticated(o *actorlogv1.Outcome, principal string) {
+	if by := o.GetAction().GetCaller(); principal != "" && by.GetPrincipal() != principal {
+		o.Action.Caller = &actorlogv1.Caller{
+			Gateway: by.GetGateway(), ConnectionId: by.GetConnectionId(), Principal: principal,
+		}
+	}
 }
 
 // identity is the actor's own, or before its first life the one it is addressed by.
@@ -557,7 +589,11 @@ func wireError(err error) *actorlogv1.Error {
 	if !ok {
 		e = actor.ErrInternal
 	}
-	return &actorlogv1.Error{Group: clean(e.Group), Code: clean(e.Code), Message: clean(e.Message), MetadataJson: e.Metadata}
+	w := &actorlogv1.Error{Group: clean(e.Group), Code: clean(e.Code), Message: clean(e.Message)}
+	if json.Valid(e.Metadata) { // an Error that was made by hand may carry anything
+		w.MetadataJson = e.Metadata
+	}
+	return w
 }
 
 func detailOf(err error, detail string) string {
