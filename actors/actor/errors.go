@@ -86,6 +86,8 @@ var (
 	ErrQueueFull = &Error{Group: "queue", Code: "full", Message: fmt.Sprintf("Queue is full. Limit is %d messages.", MaxQueued)}
 	// ErrMessageTooLarge: a message for a queue is too long.
 	ErrMessageTooLarge = &Error{Group: "queue", Code: "message_too_large", Message: fmt.Sprintf("Queue message too large. Limit is %d bytes.", MaxMessageBytes)}
+	// ErrCompleted: an action completes a message that was completed before; it had no effect.
+	ErrCompleted = &Error{Group: "queue", Code: "already_completed", Message: "The message was completed before."}
 	// ErrNoRequestHandler: the kind has no OnRequest.
 	ErrNoRequestHandler = &Error{Group: "handler", Code: "request_not_defined", Message: "This actor handles no raw HTTP requests."}
 	// ErrNoSocketHandler: the kind has no OnWebSocket.

@@ -162,8 +162,15 @@ func (m QueueMessage[Body, Reply]) Complete(reply Reply) error {
 	return m.loop.host.Queue.Complete(m.loop, &actorlogv1.Complete{Completions: []*actorlogv1.Completion{completion}})
 }
 
-// Complete acknowledges a message as part of the action's outcome: what the action does for the message happens once.
+// Complete acknowledges a message as part of the action's outcome: what the action does for the message happens once. If the message was
+// completed by an earlier action, this one fails with ErrCompleted and has no effect. That happens when a worker dies between a loop's
+// call and its outcome: the call is in the log and is carried out, and the next loop takes the message and calls again. A loop goes on
+// after that error.
 func (q QueueOf[S, Body, Reply]) Complete(c *Ctx, id int64, reply Reply) {
+	if !slices.ContainsFunc(c.job.Queue, func(m *actorlogv1.QueuedMessage) bool { return m.Id == id && m.Queue == q.name }) {
+		c.fail(ErrCompleted)
+		return
+	}
 	completion, err := completionOf(id, reply)
 	if err != nil {
 		c.fail(fmt.Errorf("completing a message of queue %s: %w", q.name, err))

@@ -61,7 +61,7 @@ func (s *shard) start(c *cell, turn uint64, it item, run *machine.Run) *executio
 		Namespace: run.Namespace, Kind: run.Kind, Key: run.Key, ID: run.ID, TimeMs: run.TimeMs, Ref: run.Ref,
 		Action: it.action, Invoke: run.Invoke, Create: run.Create, Input: run.Input,
 		State: c.head.State, StateVersion: c.head.StateVersion, Live: c.live, Wake: c.activation == nil,
-		Connections: c.head.Connections, Schedules: c.head.Schedules,
+		Connections: c.head.Connections, Schedules: c.head.Schedules, Queue: c.head.Queue,
 		Env: actor.Env{
 			WorkerID: s.w.cfg.ID, Region: s.w.cfg.Region, CodeVersion: s.w.cfg.Version,
 			Peers: x, Steps: x, Attempt: attempt, Phase: x.phase, Based: x.based,
