@@ -179,9 +179,10 @@ func (a *Actor) settle(offset int64, o *actorlogv1.Outcome) {
 	if o.Enqueued && a.Alive {
 		a.enqueue(offset, o)
 	}
-	if origin := o.GetAction().GetOrigin(); origin != nil {
+	if origin := o.GetAction().GetOrigin(); origin != nil && o.RefusedSince == nil {
+		// Not from a refusal out of turn: what it says is settled may stand before it in the log, and wait still.
 		a.takeSettled(origin)
-		if o.RefusedSince == nil && o.Repeats == nil && !passes(o.Error) && !stale(o.Error) {
+		if o.Repeats == nil && !passes(o.Error) && !stale(o.Error) {
 			a.asks(origin, offset)
 		}
 	}
