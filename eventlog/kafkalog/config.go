@@ -32,6 +32,15 @@ const (
 	DefaultRebalanceTimeout = 60 * time.Second
 )
 
+// Group protocols: how members of a group agree on who has which partition.
+const (
+	// GroupProtocolClassic has one of the members decide. All brokers speak it.
+	GroupProtocolClassic = "classic"
+	// GroupProtocolConsumer has the brokers decide (KIP-848), one partition at a time.
+	// Needs Apache Kafka 4.0 or later, better 4.3: Redpanda does not speak it.
+	GroupProtocolConsumer = "consumer"
+)
+
 // Config says which brokers and topics, and how. The zero value works against a broker
 // on this machine.
 type Config struct {
@@ -71,8 +80,11 @@ type Config struct {
 	// and so how long a shard stands still after its worker was killed. Default 6 s,
 	// the least that Kafka allows by default (group.min.session.timeout.ms): a
 	// shard that moves without need costs a recovery of milliseconds, a shard
-	// without an owner costs its callers the whole timeout.
+	// without an owner costs its callers the whole timeout. With GroupProtocolConsumer
+	// brokers decide instead (group.consumer.session.timeout.ms).
 	SessionTimeout time.Duration
+	// GroupProtocol is GroupProtocolClassic or GroupProtocolConsumer. Default classic.
+	GroupProtocol string
 	// RebalanceTimeout is how long the group waits for a member's Released to
 	// return. Default 60 s.
 	RebalanceTimeout time.Duration
@@ -144,6 +156,9 @@ func (c *Config) setDefaults() {
 	if c.RebalanceTimeout == 0 {
 		c.RebalanceTimeout = DefaultRebalanceTimeout
 	}
+	if c.GroupProtocol == "" {
+		c.GroupProtocol = GroupProtocolClassic
+	}
 	if c.ClientID == "" {
 		c.ClientID = DefaultPrefix
 	}
@@ -168,6 +183,11 @@ func (c *Config) Validate() error {
 	check(c.OpenTimeout >= 0, "open timeout %s: must not be negative", c.OpenTimeout)
 	check(c.SessionTimeout >= 0, "session timeout %s: must not be negative", c.SessionTimeout)
 	check(c.RebalanceTimeout >= 0, "rebalance timeout %s: must not be negative", c.RebalanceTimeout)
+	switch c.GroupProtocol {
+	case "", GroupProtocolClassic, GroupProtocolConsumer:
+	default:
+		check(false, "group protocol %q: use %s or %s", c.GroupProtocol, GroupProtocolClassic, GroupProtocolConsumer)
+	}
 	_, err := c.codec()
 	check(err == nil, "%v", err)
 	_, err = c.SASL.mechanism()

@@ -97,6 +97,9 @@ func StartEmbedded(cfg EmbeddedConfig) (*Embedded, error) {
 		kfake.GroupMinSessionTimeout(100 * time.Millisecond),
 		kfake.BrokerConfigs(map[string]string{
 			"message.max.bytes": strconv.Itoa(64 << 20),
+			// Kafka's own 45 s is long for a worker that is restarted all the time.
+			"group.consumer.session.timeout.ms":    strconv.FormatInt(DefaultSessionTimeout.Milliseconds(), 10),
+			"group.consumer.heartbeat.interval.ms": strconv.FormatInt(DefaultSessionTimeout.Milliseconds()/4, 10),
 			// Never; see Embedded.
 			"log.cleaner.backoff.ms": strconv.FormatInt((10 * 365 * 24 * time.Hour).Milliseconds(), 10),
 		}),

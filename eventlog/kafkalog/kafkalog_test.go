@@ -10,8 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
@@ -77,12 +81,16 @@ func (n *network) dial(ctx context.Context, network, host string) (net.Conn, err
 	}
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, network, host)
-	if err == nil {
-		n.mu.Lock()
-		n.conns = append(n.conns, conn)
-		n.mu.Unlock()
+	if err != nil {
+		return nil, err
 	}
-	return conn, err
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.cut.Load() { // while it was dialled
+		_ = conn.Close()
+	}
+	n.conns = append(n.conns, conn)
+	return conn, nil
 }
 
 func (n *network) crash() {
@@ -94,14 +102,14 @@ func (n *network) crash() {
 	}
 }
 
-func exercise(t *testing.T, addr string, session time.Duration) {
+func exercise(t *testing.T, addr, protocol string, session time.Duration) {
 	var networks sync.Map // by *Log
 	logtest.Exercise(t, func(t *testing.T) logtest.Factory {
 		name := prefix()
 		return logtest.Factory{
 			Open: func(t *testing.T) eventlog.Log {
 				n := &network{}
-				l := open(t, addr, Config{Prefix: name, SessionTimeout: session, dial: n.dial})
+				l := open(t, addr, Config{Prefix: name, GroupProtocol: protocol, SessionTimeout: session, dial: n.dial})
 				networks.Store(l, n)
 				return l
 			},
@@ -136,14 +144,133 @@ func truncate(t *testing.T, l *Log, topic eventlog.Topic, partition int32, below
 func TestLog(t *testing.T) {
 	t.Parallel()
 	broker := startEmbedded(t, t.TempDir())
-	exercise(t, broker.Addr(), time.Second)
+	t.Run("classic", func(t *testing.T) {
+		t.Parallel()
+		exercise(t, broker.Addr(), GroupProtocolClassic, time.Second)
+	})
+	t.Run("consumer", func(t *testing.T) {
+		t.Parallel()
+		alterConfigs(t, open(t, broker.Addr(), Config{}), kmsg.ConfigResourceTypeBroker, "", map[string]string{
+			"group.consumer.session.timeout.ms": "1000", "group.consumer.heartbeat.interval.ms": "250",
+		})
+		exercise(t, broker.Addr(), GroupProtocolConsumer, time.Second)
+	})
 }
 
 func TestLog_RealKafka(t *testing.T) {
 	t.Parallel()
+	addr := realKafka(t)
+	for _, protocol := range []string{GroupProtocolClassic, GroupProtocolConsumer} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			exercise(t, addr, protocol, DefaultSessionTimeout)
+		})
+	}
+}
+
+// realKafka returns the addresses of Apache Kafka, and skips the test if there is none.
+func realKafka(t *testing.T) string {
+	t.Helper()
 	addr := os.Getenv("ACTORLOG_TEST_KAFKA")
 	if addr == "" {
-		t.Skip("ACTORLOG_TEST_KAFKA is not set: give it the bootstrap addresses of a Kafka cluster that may be filled with test topics")
+		t.Skip("ACTORLOG_TEST_KAFKA is not set: give it the bootstrap addresses of a Kafka cluster that may be filled with test topics, such as `ops/kafka start` prints")
 	}
-	exercise(t, addr, 6*time.Second)
+	return addr
+}
+
+func alterConfigs(t *testing.T, l *Log, kind kmsg.ConfigResourceType, name string, configs map[string]string) {
+	t.Helper()
+	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	rr := kmsg.NewIncrementalAlterConfigsRequestResource()
+	rr.ResourceType, rr.ResourceName = kind, name
+	for k, v := range configs {
+		rc := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
+		rc.Name, rc.Value = k, kmsg.StringPtr(v)
+		rr.Configs = append(rr.Configs, rc)
+	}
+	req.Resources = append(req.Resources, rr)
+	resp, err := req.RequestWith(t.Context(), l.cl)
+	require.NoError(t, err)
+	require.NoError(t, kerr.ErrorForCode(resp.Resources[0].ErrorCode))
+}
+
+// shares is who has which partition in a test of Join.
+type shares struct {
+	t     *testing.T
+	mu    sync.Mutex
+	owner map[int32]string
+}
+
+func (s *shares) set(ps []int32, from, to string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range ps {
+		if s.owner[p] != from {
+			s.t.Errorf("partition %d goes from %q to %q while %q has it", p, from, to, s.owner[p])
+		}
+		s.owner[p] = to
+	}
+}
+
+// join takes part until the function that it returns is called.
+func (s *shares) join(l *Log, name string) (leave func()) {
+	ctx, cancel := context.WithCancel(s.t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- l.Join(ctx, eventlog.Member{
+			Group:    "workers",
+			Assigned: func(_ context.Context, ps []int32) { s.set(ps, "", name) },
+			Released: func(_ context.Context, ps []int32) { s.set(ps, name, "") },
+			Lost:     func(ps []int32) { s.t.Errorf("%s lost %v", name, ps) },
+		})
+	}()
+	return func() {
+		cancel()
+		require.NoError(s.t, <-done)
+	}
+}
+
+func (s *shares) eventually(want map[string]int) {
+	s.t.Helper()
+	require.EventuallyWithT(s.t, func(c *assert.CollectT) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		got := make(map[string]int)
+		for _, name := range s.owner {
+			got[name]++
+		}
+		delete(got, "")
+		assert.Equal(c, want, got)
+	}, time.Minute, 20*time.Millisecond)
+}
+
+// Workers are restarted one after the other with the other protocol, there and back: the group goes on.
+func TestJoin_ProtocolChangesInARunningGroup(t *testing.T) {
+	t.Parallel()
+	addr, name := realKafka(t), prefix()
+	s := &shares{t: t, owner: make(map[int32]string)}
+	join := func(member, protocol string) func() {
+		return s.join(open(t, addr, Config{Prefix: name, GroupProtocol: protocol}), member)
+	}
+	leaveOld := join("old", GroupProtocolClassic)
+	s.eventually(map[string]int{"old": 4})
+	leaveNew := join("new", GroupProtocolConsumer)
+	s.eventually(map[string]int{"old": 2, "new": 2})
+	leaveOld()
+	s.eventually(map[string]int{"new": 4})
+	leaveOld = join("old again", GroupProtocolClassic)
+	s.eventually(map[string]int{"old again": 2, "new": 2})
+	leaveNew()
+	s.eventually(map[string]int{"old again": 4})
+	leaveOld()
+}
+
+func TestJoin_ErrOfBrokersWithoutTheConsumerProtocol(t *testing.T) {
+	t.Parallel()
+	old, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.MaxVersions(kversion.V3_7_0()))
+	require.NoError(t, err)
+	t.Cleanup(old.Close)
+	l := open(t, old.ListenAddrs()[0], Config{GroupProtocol: GroupProtocolConsumer})
+	err = l.Join(t.Context(), eventlog.Member{Group: "workers"})
+	require.ErrorContains(t, err, `the brokers do not speak the group protocol "consumer": use "classic"`)
 }

@@ -22,6 +22,11 @@ import (
 // The sharing is cooperative and sticky: a rebalance takes away only what moves.
 // Member.ID becomes the group instance id. Kafka keeps the partitions of such a member
 // when it leaves; since we leave on purpose only, Join then leaves in its name.
+//
+// Config.GroupProtocol does not change what a Member may rely on. With the consumer
+// protocol brokers refuse a second member of the same ID instead of expelling the first, so
+// Join gives up the first one's place before it joins. And a member that is cut off hears
+// of its loss not after its session timeout but once it reaches the brokers again.
 func (l *Log) Join(ctx context.Context, m eventlog.Member) error {
 	fail := func(err error) error { return fmt.Errorf("taking part in group %s: %w", m.Group, err) }
 	l.mu.Lock()
@@ -44,11 +49,20 @@ func (l *Log) Join(ctx context.Context, m eventlog.Member) error {
 	}()
 
 	var (
-		topic = l.topics[eventlog.Actions].name
-		group = l.cfg.Prefix + "." + m.Group
-		fatal = make(chan error, 1)
-		serve sync.Mutex // one function of m at a time, whatever kgo does
+		topic  = l.topics[eventlog.Actions].name
+		group  = l.cfg.Prefix + "." + m.Group
+		served = l.cfg.GroupProtocol == GroupProtocolConsumer // the brokers assign
+		fatal  = make(chan error, 1)
+		serve  sync.Mutex // one function of m at a time, whatever kgo does
 	)
+	if served {
+		if err := l.takePlace(ctx, group, m.ID); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fail(explainGroupError(l.translate(err), l.cfg, m))
+		}
+	}
 	tell := func(what string, by map[string][]int32, f func([]int32)) {
 		ps := slices.Clone(by[topic])
 		if len(ps) == 0 {
@@ -102,6 +116,9 @@ func (l *Log) Join(ctx context.Context, m eventlog.Member) error {
 			})
 		}),
 	)
+	if served {
+		opts = append(opts, kgo.ServerSideBalancer())
+	}
 	if m.ID != "" {
 		opts = append(opts, kgo.InstanceID(m.ID))
 	}
@@ -121,8 +138,8 @@ func (l *Log) Join(ctx context.Context, m eventlog.Member) error {
 
 	// Calls Released for what is held.
 	_ = cl.LeaveGroupContext(context.Background()) // whoever cannot leave is expelled
-	if m.ID != "" && !errors.Is(err, kerr.FencedInstanceID) {
-		leaveStatic(cl, group, m.ID, l.cfg.SessionTimeout)
+	if m.ID != "" && !errors.Is(err, kerr.FencedInstanceID) && !errors.Is(err, kerr.UnreleasedInstanceID) {
+		leaveStatic(cl, group, m.ID, l.cfg.SessionTimeout, served)
 	}
 	cl.Close()
 	if err != nil {
@@ -141,16 +158,113 @@ func startAtZero(_ context.Context, offsets map[string]map[int32]kgo.Offset) (ma
 	return offsets, nil
 }
 
-func leaveStatic(cl *kgo.Client, group, id string, timeout time.Duration) {
+func leaveStatic(cl *kgo.Client, group, id string, timeout time.Duration, served bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
+	// Whoever cannot leave is expelled.
+	if served {
+		member, _ := cl.GroupMetadata()
+		_ = leaveConsumer(ctx, cl, group, member, id, leaveForGood)
+		return
+	}
 	req := kmsg.NewPtrLeaveGroupRequest()
 	req.Group = group
 	member := kmsg.NewLeaveGroupRequestMember()
 	member.InstanceID = kmsg.StringPtr(id)
 	member.Reason = kmsg.StringPtr("clean stop")
 	req.Members = append(req.Members, member)
-	_, _ = req.RequestWith(ctx, cl) // whoever cannot leave is expelled
+	_, _ = req.RequestWith(ctx, cl)
+}
+
+// Epochs in which a member of the consumer protocol leaves.
+const (
+	leaveForGood = -1
+	leaveAndKeep = -2 // its partitions, for the next member of the same instance id
+)
+
+func leaveConsumer(ctx context.Context, cl *kgo.Client, group, member, id string, epoch int32) error {
+	req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+	req.Group = group
+	req.MemberID = member
+	req.MemberEpoch = epoch
+	req.InstanceID = kmsg.StringPtr(id)
+	resp, err := req.RequestWith(ctx, cl)
+	if err != nil {
+		return err
+	}
+	return kerr.ErrorForCode(resp.ErrorCode)
+}
+
+// takePlace makes way for a member of the consumer protocol: brokers refuse an instance id
+// that another member has, though that one be dead, until its session has timed out. It also
+// finds out whether the brokers speak that protocol, for kgo silently uses the classic one if
+// they do not.
+//
+// It happens once, before joining. Should the other member be alive, it is then the one that is
+// refused: two that took each other's place again and again would end both.
+func (l *Log) takePlace(ctx context.Context, group, id string) error {
+	ctx, cancel := l.untilClosed(ctx)
+	defer cancel()
+	for try := 0; ; try++ {
+		err := requireConsumerProtocol(ctx, l.cl)
+		var holder string
+		if err == nil {
+			holder, err = findStatic(ctx, l.cl, group, id)
+		}
+		if err == nil && holder != "" {
+			err = leaveConsumer(ctx, l.cl, group, holder, id, leaveAndKeep)
+		}
+		switch {
+		case err == nil, errors.Is(err, kerr.UnknownMemberID): // it has gone by itself
+			return nil
+		case !isDial(err) && !kgo.IsRetryableBrokerErr(err) && !kerr.IsRetriable(err):
+			return err
+		}
+		if !sleep(ctx, nil, backoff(try)) {
+			return ctx.Err()
+		}
+	}
+}
+
+// requireConsumerProtocol returns UnsupportedVersion from brokers that do not have the version of
+// the protocol that kgo speaks. One that could but may not says so itself.
+func requireConsumerProtocol(ctx context.Context, cl *kgo.Client) error {
+	resp, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, cl)
+	if err != nil {
+		return err
+	}
+	for _, k := range resp.ApiKeys {
+		if k.ApiKey == int16(kmsg.ConsumerGroupHeartbeat) && k.MaxVersion >= 1 {
+			return nil
+		}
+	}
+	return kerr.UnsupportedVersion
+}
+
+// findStatic returns the member that has the instance id, or "".
+func findStatic(ctx context.Context, cl *kgo.Client, group, id string) (member string, err error) {
+	req := kmsg.NewPtrConsumerGroupDescribeRequest()
+	req.Groups = []string{group}
+	resp, err := req.RequestWith(ctx, cl)
+	if err != nil {
+		return "", err
+	}
+	if len(resp.Groups) != 1 {
+		return "", errors.New("the broker's answer lacks the group")
+	}
+	g := &resp.Groups[0]
+	switch err := kerr.ErrorForCode(g.ErrorCode); {
+	case errors.Is(err, kerr.GroupIDNotFound): // not yet, or its members use the classic protocol
+		return "", nil
+	case err != nil:
+		return "", err
+	}
+	for _, m := range g.Members {
+		if id != "" && m.InstanceID != nil && *m.InstanceID == id {
+			return m.MemberID, nil
+		}
+	}
+	return "", nil
 }
 
 // groupErrors passes on what ends a membership for good. Everything else kgo tries
@@ -162,9 +276,9 @@ var _ kgo.HookGroupManageError = groupErrors{}
 // OnGroupManageError implements [kgo.HookGroupManageError].
 func (g groupErrors) OnGroupManageError(err error) {
 	for _, final := range []error{
-		kerr.FencedInstanceID, kerr.GroupAuthorizationFailed, kerr.TopicAuthorizationFailed,
+		kerr.FencedInstanceID, kerr.UnreleasedInstanceID, kerr.GroupAuthorizationFailed, kerr.TopicAuthorizationFailed,
 		kerr.InvalidSessionTimeout, kerr.InvalidGroupID, kerr.InconsistentGroupProtocol,
-		kerr.UnsupportedVersion, kerr.GroupMaxSizeReached,
+		kerr.UnsupportedVersion, kerr.UnsupportedAssignor, kerr.GroupMaxSizeReached,
 	} {
 		if errors.Is(err, final) {
 			select {
@@ -178,12 +292,16 @@ func (g groupErrors) OnGroupManageError(err error) {
 
 func explainGroupError(err error, cfg Config, m eventlog.Member) error {
 	switch {
-	case errors.Is(err, kerr.FencedInstanceID):
+	case errors.Is(err, kerr.FencedInstanceID), errors.Is(err, kerr.UnreleasedInstanceID):
 		return fmt.Errorf("%w: another member joined with the same ID %q", err, m.ID)
 	case errors.Is(err, kerr.GroupAuthorizationFailed), errors.Is(err, kerr.TopicAuthorizationFailed):
 		return fmt.Errorf("%w: grant Read on group %s.%s and topic %s.%s to this user", err, cfg.Prefix, m.Group, cfg.Prefix, eventlog.Actions)
 	case errors.Is(err, kerr.InvalidSessionTimeout):
 		return fmt.Errorf("%w: the brokers do not allow a session timeout of %s: see their group.min.session.timeout.ms and group.max.session.timeout.ms", err, cfg.SessionTimeout)
+	case errors.Is(err, kerr.UnsupportedVersion) && cfg.GroupProtocol == GroupProtocolConsumer:
+		return fmt.Errorf("%w: the brokers do not speak the group protocol %q: use %q", err, GroupProtocolConsumer, GroupProtocolClassic)
+	case errors.Is(err, kerr.UnsupportedAssignor):
+		return fmt.Errorf("%w: the brokers must have the assignor uniform among their group.consumer.assignors", err)
 	case errors.Is(err, kerr.InconsistentGroupProtocol):
 		return fmt.Errorf("%w: somebody else uses a group of that name for something else", err)
 	}

@@ -147,23 +147,14 @@ func TestOpen(t *testing.T) {
 		t.Parallel()
 		name := prefix()
 		l := open(t, broker.Addr(), Config{Prefix: name})
-		req := kmsg.NewPtrIncrementalAlterConfigsRequest()
-		rr := kmsg.NewIncrementalAlterConfigsRequestResource()
-		rr.ResourceType = kmsg.ConfigResourceTypeTopic
-		rr.ResourceName = name + ".events"
-		rc := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
-		rc.Name, rc.Value = "cleanup.policy", kmsg.StringPtr("compact")
-		rr.Configs = append(rr.Configs, rc)
-		req.Resources = append(req.Resources, rr)
-		_, err := req.RequestWith(t.Context(), l.cl)
-		require.NoError(t, err)
+		alterConfigs(t, l, kmsg.ConfigResourceTypeTopic, name+".events", map[string]string{"cleanup.policy": "compact"})
 		require.ErrorContains(t, openErr(t, Config{Prefix: name}), "cleanup.policy=compact")
 	})
 
 	t.Run("ErrInvalidConfig", func(t *testing.T) {
 		t.Parallel()
-		err := openErr(t, Config{Prefix: "a b", Partitions: -1, Compression: "rar", SASL: SASL{Mechanism: "X"}, MaxRecordBytes: 1})
-		for _, part := range []string{"prefix", "partitions", "compression", "SASL", "max record bytes"} {
+		err := openErr(t, Config{Prefix: "a b", Partitions: -1, Compression: "rar", SASL: SASL{Mechanism: "X"}, MaxRecordBytes: 1, GroupProtocol: "new"})
+		for _, part := range []string{"prefix", "partitions", "compression", "SASL", "max record bytes", "group protocol"} {
 			require.ErrorContains(t, err, part)
 		}
 		var zero Config

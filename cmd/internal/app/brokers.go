@@ -18,7 +18,8 @@ import (
 type Topics struct {
 	Prefix         string        `help:"Prefix of topic names, so that several applications can share a cluster." default:"actorlog" env:"ACTORLOG_PREFIX"`
 	Partitions     int32         `help:"Number of shards. Fixed when the topics are created; 0 takes what is there, and 32 for new topics." default:"0" env:"ACTORLOG_PARTITIONS"`
-	SessionTimeout time.Duration `help:"After how long without a heartbeat a worker is taken for dead and its shards are given to others." default:"6s" env:"ACTORLOG_SESSION_TIMEOUT"`
+	SessionTimeout time.Duration `help:"After how long without a heartbeat a worker is taken for dead and its shards are given to others. With --group-protocol consumer the brokers say it." default:"6s" env:"ACTORLOG_SESSION_TIMEOUT"`
+	GroupProtocol  string        `help:"How workers share the shards: classic, which all brokers speak, or consumer (KIP-848), where the brokers assign them; Apache Kafka 4.0 or later, better 4.3." enum:"classic,consumer" default:"classic" env:"ACTORLOG_GROUP_PROTOCOL"`
 }
 
 // Brokers flags: how to reach the brokers.
@@ -36,7 +37,7 @@ type Brokers struct {
 func (b Brokers) Open(ctx context.Context, t Topics, role string, log *zap.Logger) (*kafkalog.Log, error) {
 	cfg := kafkalog.Config{
 		Brokers: b.Brokers, Prefix: t.Prefix, Partitions: t.Partitions, ReplicationFactor: b.ReplicationFactor,
-		SessionTimeout: t.SessionTimeout, ClientID: "actorlog-" + role, Logger: log.Named("kafka"),
+		SessionTimeout: t.SessionTimeout, GroupProtocol: t.GroupProtocol, ClientID: "actorlog-" + role, Logger: log.Named("kafka"),
 		SASL: kafkalog.SASL{Mechanism: b.SASLMechanism, User: b.SASLUser, Password: b.SASLPassword},
 	}
 	if b.KafkaCA != "" && !b.KafkaTLS {
