@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/zap"
 
 	"github.com/actorlog/actorlog/eventlog"
 )
@@ -46,6 +47,7 @@ type topicInfo struct {
 	name       string
 	id         [16]byte
 	partitions int32
+	replicas   int // of partition 0
 	maxBytes   int // max.message.bytes
 }
 
@@ -458,6 +460,7 @@ func (l *Log) inspect(meta *kmsg.MetadataResponse) error {
 			}
 		}
 		info.id = mt.TopicID
+		info.replicas = len(mt.Partitions[0].Replicas)
 		known = known && info.id != [16]byte{}
 		digest.Write(info.id[:])
 	}
@@ -472,15 +475,16 @@ func (l *Log) inspect(meta *kmsg.MetadataResponse) error {
 	return nil
 }
 
-// verifyConfigs reads the limits of the topics, and refuses a policy that would lose
-// history. Brokers that do not let us look are trusted.
+// verifyConfigs reads the limits of the topics, refuses a policy that would lose
+// history, and warns of settings with which what is acknowledged can be lost. Brokers that do
+// not let us look are trusted.
 func (l *Log) verifyConfigs(ctx context.Context) error {
 	req := kmsg.NewPtrDescribeConfigsRequest()
 	for i := range l.topics {
 		rr := kmsg.NewDescribeConfigsRequestResource()
 		rr.ResourceType = kmsg.ConfigResourceTypeTopic
 		rr.ResourceName = l.topics[i].name
-		rr.ConfigNames = []string{"max.message.bytes", "cleanup.policy"}
+		rr.ConfigNames = []string{"max.message.bytes", "cleanup.policy", minInsyncReplicas, uncleanElection, writeCaching}
 		req.Resources = append(req.Resources, rr)
 	}
 	resp, err := req.RequestWith(ctx, l.cl)
@@ -492,6 +496,11 @@ func (l *Log) verifyConfigs(ctx context.Context) error {
 			info := &l.topics[t]
 			if rr.ResourceName != info.name || rr.ErrorCode != 0 {
 				continue
+			}
+			if t == eventlog.Events && l.cfg.Logger != nil {
+				for _, w := range durabilityWarnings(info, rr.Configs) {
+					l.cfg.Logger.Warn(w, zap.String("topic", info.name))
+				}
 			}
 			for _, rc := range rr.Configs {
 				if rc.Value == nil {
@@ -512,6 +521,38 @@ func (l *Log) verifyConfigs(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// Settings that decide whether an acknowledged record can be lost.
+const (
+	minInsyncReplicas = "min.insync.replicas"
+	uncleanElection   = "unclean.leader.election.enable"
+	writeCaching      = "write.caching" // Redpanda's
+)
+
+// durabilityWarnings says what is wrong with a replicated topic. One without replicas is a
+// choice that needs no words: development, or storage that is replicated below the broker.
+func durabilityWarnings(info *topicInfo, configs []kmsg.DescribeConfigsResponseResourceConfig) (warnings []string) {
+	if info.replicas < 2 {
+		return nil
+	}
+	value := make(map[string]string)
+	for _, rc := range configs {
+		if rc.Value != nil {
+			value[rc.Name] = *rc.Value
+		}
+	}
+	caching, redpanda := value[writeCaching]
+	if value[minInsyncReplicas] == "1" && !redpanda { // Redpanda waits for a majority, whatever this says
+		warnings = append(warnings, "min.insync.replicas is 1: what is acknowledged may be on one broker alone, and be lost with it; set it to 2")
+	}
+	if value[uncleanElection] == "true" {
+		warnings = append(warnings, "unclean.leader.election.enable is true: a broker that lacks what was acknowledged may become leader; set it to false")
+	}
+	if caching == "true" {
+		warnings = append(warnings, "write.caching is true: brokers acknowledge what is not on their disks, and lose it if several fail at once; set it to false")
+	}
+	return warnings
 }
 
 func (l *Log) unreachable(err error) error {

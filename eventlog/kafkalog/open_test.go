@@ -9,9 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/actorlog/actorlog/eventlog"
 )
@@ -33,20 +36,7 @@ func TestOpen(t *testing.T) {
 
 	t.Run("TopicsHaveTheirPolicies", func(t *testing.T) {
 		t.Parallel()
-		l := open(t, broker.Addr(), Config{Partitions: 3, MaxRecordBytes: 2 << 20, EventsRetention: time.Hour})
-		want := map[eventlog.Topic]map[string]string{
-			eventlog.Actions:   {"cleanup.policy": "delete", "retention.ms": "604800000", "max.message.bytes": "2097152"},
-			eventlog.Events:    {"cleanup.policy": "delete", "retention.ms": "3600000", "retention.bytes": "-1"},
-			eventlog.Snapshots: {"cleanup.policy": "compact", "retention.ms": "-1"},
-			eventlog.Gateways:  {"cleanup.policy": "compact", "retention.ms": "-1"},
-		}
-		for topic, configs := range want {
-			got := topicConfigs(t, l, topic)
-			for k, v := range configs {
-				require.Equal(t, v, got[k], "%s of %s", k, topic)
-			}
-		}
-		require.EqualValues(t, 3, l.Partitions())
+		requirePolicies(t, broker.Addr())
 	})
 
 	t.Run("EventsAreKeptForEverByDefault", func(t *testing.T) {
@@ -160,6 +150,85 @@ func TestOpen(t *testing.T) {
 		var zero Config
 		require.NoError(t, zero.Validate())
 	})
+}
+
+// requirePolicies makes topics and looks what they have become.
+func requirePolicies(t *testing.T, addr string) {
+	t.Helper()
+	l := open(t, addr, Config{Partitions: 3, MaxRecordBytes: 2 << 20, EventsRetention: time.Hour})
+	want := map[eventlog.Topic]map[string]string{
+		eventlog.Actions:   {"cleanup.policy": "delete", "retention.ms": "604800000", "max.message.bytes": "2097152"},
+		eventlog.Events:    {"cleanup.policy": "delete", "retention.ms": "3600000", "retention.bytes": "-1"},
+		eventlog.Snapshots: {"cleanup.policy": "compact", "retention.ms": "-1"},
+		eventlog.Gateways:  {"cleanup.policy": "compact", "retention.ms": "-1"},
+	}
+	for topic, configs := range want {
+		got := topicConfigs(t, l, topic)
+		for k, v := range configs {
+			require.Equal(t, v, got[k], "%s of %s", k, topic)
+		}
+	}
+	require.EqualValues(t, 3, l.Partitions())
+}
+
+func TestOpen_RealKafka(t *testing.T) {
+	t.Parallel()
+	addr := realKafka(t)
+	requirePolicies(t, addr)
+
+	// The brokers hear of a change one after the other.
+	name := prefix()
+	l := open(t, addr, Config{Prefix: name})
+	alterConfigs(t, l, kmsg.ConfigResourceTypeTopic, name+".events", map[string]string{"cleanup.policy": "compact"})
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		l, err := Open(t.Context(), Config{Brokers: strings.Split(addr, ","), Prefix: name})
+		if err == nil {
+			l.Close()
+		}
+		assert.ErrorContains(c, err, "cleanup.policy=compact")
+	}, time.Minute, 50*time.Millisecond)
+}
+
+func TestOpen_WarnsOfSettingsThatLoseAcknowledgedRecords(t *testing.T) {
+	t.Parallel()
+	c, err := kfake.NewCluster(kfake.NumBrokers(3))
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	warnings := func(cfg Config) []string {
+		core, logs := observer.New(zap.WarnLevel)
+		cfg.Brokers, cfg.Logger = c.ListenAddrs(), zap.New(core)
+		l, err := Open(t.Context(), cfg)
+		require.NoError(t, err)
+		defer l.Close()
+		var out []string
+		for _, e := range logs.All() {
+			setting, _, _ := strings.Cut(e.Message, ":")
+			out = append(out, setting)
+		}
+		return out
+	}
+	name := prefix()
+	require.Equal(t, []string{"min.insync.replicas is 1"}, warnings(Config{Prefix: name, ReplicationFactor: 3}))
+	alterConfigs(t, open(t, c.ListenAddrs()[0], Config{}), kmsg.ConfigResourceTypeTopic, name+".events", map[string]string{"min.insync.replicas": "2"})
+	require.Empty(t, warnings(Config{Prefix: name}))
+	require.Empty(t, warnings(Config{Prefix: prefix(), ReplicationFactor: 1}))
+}
+
+func TestDurabilityWarnings(t *testing.T) {
+	t.Parallel()
+	configs := func(of ...string) (out []kmsg.DescribeConfigsResponseResourceConfig) {
+		for i := 0; i < len(of); i += 2 {
+			out = append(out, kmsg.DescribeConfigsResponseResourceConfig{Name: of[i], Value: &of[i+1]})
+		}
+		return out
+	}
+	kafka := durabilityWarnings(&topicInfo{replicas: 3}, configs(minInsyncReplicas, "2", uncleanElection, "true"))
+	require.Len(t, kafka, 1)
+	require.Contains(t, kafka[0], uncleanElection)
+	redpanda := durabilityWarnings(&topicInfo{replicas: 3}, configs(minInsyncReplicas, "1", writeCaching, "true"))
+	require.Len(t, redpanda, 1)
+	require.Contains(t, redpanda[0], writeCaching)
+	require.Empty(t, durabilityWarnings(&topicInfo{replicas: 3}, configs(minInsyncReplicas, "1", writeCaching, "false")))
 }
 
 func topicConfigs(t *testing.T, l *Log, topic eventlog.Topic) map[string]string {
