@@ -102,9 +102,15 @@ func (n *network) crash() {
 	}
 }
 
+// exercise runs the suite with one group protocol; what has nothing to do with groups, with the
+// classic one only.
 func exercise(t *testing.T, addr, protocol string, session time.Duration) {
+	suite := logtest.Exercise
+	if protocol != GroupProtocolClassic {
+		suite = logtest.ExerciseJoin
+	}
 	var networks sync.Map // by *Log
-	logtest.Exercise(t, func(t *testing.T) logtest.Factory {
+	suite(t, func(t *testing.T) logtest.Factory {
 		name := prefix()
 		return logtest.Factory{
 			Open: func(t *testing.T) eventlog.Log {
