@@ -2,6 +2,7 @@ package kafkalog
 
 import (
 	"context"
+	"maps"
 	"net"
 	"os"
 	"strings"
@@ -10,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -238,7 +238,7 @@ func (s *shares) join(l *Log, name string) (leave func()) {
 
 func (s *shares) eventually(want map[string]int) {
 	s.t.Helper()
-	require.EventuallyWithT(s.t, func(c *assert.CollectT) {
+	require.Eventually(s.t, func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		got := make(map[string]int)
@@ -246,8 +246,8 @@ func (s *shares) eventually(want map[string]int) {
 			got[name]++
 		}
 		delete(got, "")
-		assert.Equal(c, want, got)
-	}, time.Minute, 20*time.Millisecond)
+		return maps.Equal(want, got)
+	}, time.Minute, 20*time.Millisecond, "never came true: %v", want)
 }
 
 // Workers are restarted one after the other with the other protocol, there and back: the group goes on.
