@@ -43,7 +43,8 @@ func browser(t *testing.T) (node string) {
 func TestBrowser(t *testing.T) {
 	t.Parallel()
 	node := browser(t)
-	w := newNodeWorld(t, node, 1)
+	b, _ := embeddedBroker(t)
+	w := newNodeWorld(t, node, b, 1)
 	pages := servePages(t)
 	for name, file := range map[string]string{"react": "react.test.mjs", "client": "client.test.mjs"} {
 		// Not in parallel: one of them ends the gateway.

@@ -171,17 +171,27 @@ func TestKillDev(t *testing.T) {
 // only wait: not one fails.
 func TestKillWorker(t *testing.T) {
 	t.Parallel()
-	kafka := address(t)
-	broker := start(t, "actorlog", "broker", "--data", t.TempDir(), "--kafka-listen", kafka)
+	t.Run("embedded", func(t *testing.T) {
+		t.Parallel()
+		b, broker := embeddedBroker(t)
+		killWorkers(t, b)
+		require.Equal(t, 0, broker.stop(t))
+	})
+	for _, protocol := range []string{"classic", "consumer"} {
+		t.Run("kafka/"+protocol, func(t *testing.T) {
+			t.Parallel()
+			killWorkers(t, apacheKafka(t, protocol))
+		})
+	}
+}
+
+func killWorkers(t *testing.T, b brokers) {
 	gateways := []string{address(t), address(t)}
 	for _, g := range gateways {
-		p := start(t, "gateway", "--brokers", kafka, "--listen", g, "--partitions", "8")
-		ready(t, g, p)
+		b.gateway(t, g)
 	}
-	worker := func(name string) *process {
-		return start(t, "worker", "--brokers", kafka, "--partitions", "8", "--data", t.TempDir(), "--session-timeout", "2s", "--checkpoint-every", "1s")
-	}
-	workers := []*process{worker("a"), worker("b")}
+	worker := func() *process { return b.worker(t, "--checkpoint-every", "1s") }
+	workers := []*process{worker(), worker()}
 	l := newLoad(t, 4, gateways...)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -190,7 +200,7 @@ func TestKillWorker(t *testing.T) {
 		pause(ctx, 1500*time.Millisecond)
 		workers[i%2].kill()
 		pause(ctx, 500*time.Millisecond)
-		workers[i%2] = worker("again")
+		workers[i%2] = worker()
 	}
 	pause(ctx, 4*time.Second)
 	stop()
@@ -201,5 +211,4 @@ func TestKillWorker(t *testing.T) {
 	for _, w := range workers {
 		require.Equal(t, 0, w.stop(t))
 	}
-	require.Equal(t, 0, broker.stop(t))
 }

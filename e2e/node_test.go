@@ -31,24 +31,27 @@ func TestNode(t *testing.T) {
 		require.NoError(t, err, "e2e/node/node_modules is missing or incomplete: run `npm ci` in e2e/node")
 	}
 
-	w := newNodeWorld(t, node, 2)
-	w.balancer = newBalancer(t, w.gateways[0].listen, w.gateways[1].listen)
+	b, _ := embeddedBroker(t)
+	w := newNodeWorld(t, node, b, 2)
 	for _, client := range []string{"rivetkit", "rivetkit-oldest"} {
 		for _, encoding := range []string{"default", "cbor", "json"} {
 			// Not in parallel: every run restarts the gateways.
 			t.Run(client+"/"+encoding, func(t *testing.T) { w.run(t, client, encoding) })
 		}
 	}
+	t.Run("kafka", func(t *testing.T) {
+		newNodeWorld(t, node, apacheKafka(t, "consumer"), 2).run(t, "rivetkit", "default")
+	})
 }
 
 // nodeWorld is what the clients talk to.
 type nodeWorld struct {
 	t        *testing.T
 	node     string
-	kafka    string
+	brokers  brokers
 	worker   *process
 	gateways []*nodeGateway
-	balancer *balancer
+	balancer *balancer // of the gateways
 }
 
 type nodeGateway struct {
@@ -56,44 +59,24 @@ type nodeGateway struct {
 	*process
 }
 
-func newNodeWorld(t *testing.T, node string, gateways int) *nodeWorld {
-	w := &nodeWorld{t: t, node: node, kafka: address(t)}
-	start(t, "actorlog", "broker", "--data", t.TempDir(), "--kafka-listen", w.kafka)
-	w.await("broker", w.kafka)
+func newNodeWorld(t *testing.T, node string, b brokers, gateways int) *nodeWorld {
+	w := &nodeWorld{t: t, node: node, brokers: b}
 	w.startWorker()
+	var listen []string
 	for range gateways {
 		g := &nodeGateway{listen: address(t)}
 		w.gateways = append(w.gateways, g)
 		w.open(g)
+		listen = append(listen, g.listen)
 	}
+	w.balancer = newBalancer(t, listen...)
 	return w
 }
 
-// await waits until somebody listens.
-func (w *nodeWorld) await(what, addr string) {
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		conn, err := net.DialTimeout("tcp", addr, time.Second)
-		if err == nil {
-			_ = conn.Close()
-			return
-		}
-		if time.Now().After(deadline) {
-			w.t.Fatalf("the %s does not listen on %s: %v", what, addr, err)
-		}
-		pause(w.t.Context(), 20*time.Millisecond)
-	}
-}
-
 // open starts a gateway where it was before.
-func (w *nodeWorld) open(g *nodeGateway) {
-	g.process = start(w.t, "gateway", "--brokers", w.kafka, "--partitions", "8", "--listen", g.listen)
-	ready(w.t, g.listen, g.process)
-}
+func (w *nodeWorld) open(g *nodeGateway) { g.process = w.brokers.gateway(w.t, g.listen) }
 
-func (w *nodeWorld) startWorker() {
-	w.worker = start(w.t, "worker", "--brokers", w.kafka, "--partitions", "8", "--data", w.t.TempDir(), "--session-timeout", "2s")
-}
+func (w *nodeWorld) startWorker() { w.worker = w.brokers.worker(w.t) }
 
 // carryOut ends the gateways one after the other, by SIGTERM (restart) or SIGKILL (kill), and starts
 // each again, so that one is always there and no connection stays where it was. kill-worker is the same for the worker.

@@ -6,11 +6,14 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -98,6 +101,42 @@ func address(t *testing.T) string {
 	require.NoError(t, err)
 	defer l.Close()
 	return l.Addr().String()
+}
+
+// brokers are the flags with which workers and gateways share a log of their own, in topics of
+// eight partitions. Killed workers are missed soon; stock brokers do not allow that, those of
+// ops/kafka do.
+type brokers []string
+
+// embeddedBroker starts a broker for this test alone.
+func embeddedBroker(t *testing.T) (brokers, *process) {
+	t.Helper()
+	kafka := address(t)
+	p := start(t, "actorlog", "broker", "--data", t.TempDir(), "--kafka-listen", kafka)
+	return brokers{"--brokers", kafka, "--partitions", "8", "--session-timeout", "2s"}, p
+}
+
+// apacheKafka uses the cluster that ACTORLOG_TEST_KAFKA names, and skips the test if there is none.
+func apacheKafka(t *testing.T, groupProtocol string) brokers {
+	t.Helper()
+	kafka := os.Getenv("ACTORLOG_TEST_KAFKA")
+	if kafka == "" {
+		t.Skip("ACTORLOG_TEST_KAFKA is not set: give it the addresses that `ops/kafka start` prints")
+	}
+	prefix := "e2e-" + strconv.FormatUint(rand.Uint64(), 36)
+	return brokers{"--brokers", kafka, "--prefix", prefix, "--partitions", "8", "--session-timeout", "2s", "--group-protocol", groupProtocol}
+}
+
+func (b brokers) gateway(t *testing.T, listen string) *process {
+	t.Helper()
+	p := start(t, "gateway", slices.Concat(b, []string{"--listen", listen})...)
+	ready(t, listen, p)
+	return p
+}
+
+func (b brokers) worker(t *testing.T, flags ...string) *process {
+	t.Helper()
+	return start(t, "worker", slices.Concat(b, []string{"--data", t.TempDir()}, flags)...)
 }
 
 // ready waits until a gateway, host:port or URL, says that it is.
