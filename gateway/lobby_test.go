@@ -613,7 +613,7 @@ func TestRawSocket(t *testing.T) {
 		reason, before := s.closedPlainly()
 		require.Equal(t, "4001 bye.now", reason)
 		require.Equal(t, []string{"BYE"}, before)
-		w.logged("closes", "came raw", "left raw")
+		w.logged("closes", "came raw", "socket 4001 bye.now", "left raw")
 	})
 	t.Run("Several", func(t *testing.T) {
 		t.Parallel()
