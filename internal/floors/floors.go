@@ -61,11 +61,11 @@ var Table = []Package{
 	{"examples/chat", 2, Free},
 	{"examples/counter", 2, Free},
 	{"examples/cursors", 2, Free},
+	{"examples/fanout", 2, Free},
 	{"examples/lobby", 2, Free},
+	{"examples/metronome", 2, Free},
 	{"examples/tasks", 2, Free},
 	{"examples/votes", 2, Free},
-	{"examples/fanout", 2, Free},
-	{"examples/metronome", 2, Free},
 
 	{"actors/remote", 3, Free},
 	{"actors/webclient", 3, Free},
