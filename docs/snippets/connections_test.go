@@ -98,13 +98,19 @@ func (s *Room) whisper(c *actor.Ctx, w Whisper) (n actor.None, err error) {
 
 // end snippet
 
+// snippet: members
+
 func (s *Room) members(c *actor.Ctx, _ actor.None) ([]string, error) {
 	names := []string{}
 	for _, conn := range c.Conns() {
-		names = append(names, actor.ConnState[Member](conn).Name)
+		if !conn.Ephemeral() { // not who asks with a single call
+			names = append(names, actor.ConnState[Member](conn).Name)
+		}
 	}
 	return names, nil
 }
+
+// end snippet
 
 func TestRoom(t *testing.T) {
 	t.Parallel()
@@ -133,10 +139,10 @@ func TestRoom(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []string{"ann", "bob"}, names)
 
-		// A stateless call of a client passes the same hooks, with a connection that ends with it.
+		// A stateless call of a client passes the same hooks, with a connection that ends with it. Who makes one is not there.
 		names, err = members.Call(ctx, lobby.WithParams(Join{"eve"}), actor.None{})
 		require.NoError(t, err)
-		require.Equal(t, []string{"ann", "bob", "eve"}, names)
+		require.Equal(t, []string{"ann", "bob"}, names)
 		_, err = say.Call(ctx, lobby.WithParams(Join{"eve"}), "hi")
 		require.NoError(t, err)
 		require.Equal(t, actortest.Event{Name: "said", Args: `["eve: hi"]`}, ann.Next(t))

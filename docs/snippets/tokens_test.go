@@ -51,10 +51,10 @@ func registerBoard(r *actor.Registry) {
 		return Visitor{User: claims.User, Admin: claims.Role == "admin"}, nil
 	})
 	actor.CanSubscribe(r, boards, audited, func(_ *Board, c *actor.Ctx) (bool, error) {
-		return c.Conn() == nil || actor.ConnState[Visitor](c.Conn()).Admin, nil // backends have no connection
+		return actor.ConnState[Visitor](c.Conn()).Admin, nil
 	})
 	actor.CanPublish(r, imports, func(s *Board, c *actor.Ctx) (bool, error) {
-		return c.Conn() == nil || actor.ConnState[Visitor](c.Conn()).User == s.Owner, nil
+		return c.Conn() == nil || actor.ConnState[Visitor](c.Conn()).User == s.Owner, nil // backends have no connection
 	})
 	actor.On(r, post, func(s *Board, c *actor.Ctx, text string) (n actor.None, err error) {
 		user := c.Caller().Principal
