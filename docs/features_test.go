@@ -4,11 +4,9 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"maps"
 	"path"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -36,15 +34,7 @@ func TestFeatures(t *testing.T) {
 		for sub := range strings.SplitSeq(strings.TrimPrefix(m[3], "/"), "/") {
 			exists = exists && (sub == "" || p.texts[sub])
 		}
-		if notMerged[name] {
-			require.False(t, exists, "%s has arrived: take it off the list in features_test.go", name)
-			continue
-		}
 		require.True(t, exists, "features.md names %s, which does not exist", name)
-	}
-	for name := range maps.Keys(notMerged) {
-		require.True(t, slices.ContainsFunc(proofs, func(m []string) bool { return strings.Trim(m[0], "`") == name }),
-			"features.md does not name %s: take it off the list in features_test.go", name)
 	}
 }
 
@@ -76,26 +66,4 @@ func testsOf(t *testing.T, dir string) *tests {
 		})
 	}
 	return found
-}
-
-// NOT MERGED YET: tests that features.md names and that are written elsewhere. It is to be empty.
-var notMerged = map[string]bool{
-	"actors/actortest.TestConnection_Events":                    true,
-	"actors/actortest.TestConnection_Order":                     true,
-	"actors/actortest.TestConnection_Stateless":                 true,
-	"actors/actortest.TestConnection_Survives":                  true,
-	"actors/actortest.TestDestroy":                              true,
-	"actors/actortest.TestDestroy_HookGoesWrong":                true,
-	"actors/actortest.TestDestroy_HooksThatEndMore":             true,
-	"actors/actortest.TestHook_GoesWrong":                       true,
-	"actors/actortest.TestHook_HangsAlone":                      true,
-	"actors/actortest.TestLifecycle":                            true,
-	"actors/actortest.TestLifecycle_GracefulStop":               true,
-	"actors/actortest.TestLifecycle_Vars":                       true,
-	"actors/actortest.TestOnBeforeActionResponse_Transforms":    true,
-	"actors/actortest.TestOnDisconnect_GoesWrong":               true,
-	"actors/actortest.TestOnSleep_GoesWrong":                    true,
-	"actors/actortest.TestOnStateChange_OncePerChange":          true,
-	"actors/actortest.TestOnWake_AgainWhenTheOutcomeDoesNotFit": true,
-	"actors/actortest.TestOnWake_StandsWhenTheActionFails":      true,
 }

@@ -58,6 +58,20 @@ func TestAdminToken(t *testing.T) {
 	}
 }
 
+// Who sees and ends actors past their own rules is an operator, where there is a token to know one by.
+func TestAdminToken_StateAndDestroy(t *testing.T) {
+	t.Parallel()
+	const token = "the token of this test"
+	w := newWorld(t, config(func(c *gateway.Config) { c.AdminToken = func() string { return token } }))
+	require.Equal(t, 200, w.do("POST", "/actors/counter/x/actions/increment", "1").status)
+	operator := header{"Authorization": "Bearer " + token}
+	require.Equal(t, "401 auth.unauthorized", w.do("GET", "/actors/counter/x/state", "").failure())
+	require.Equal(t, "401 auth.unauthorized", w.do("DELETE", "/actors/counter/x", "", header{"Authorization": "Bearer another token of mine"}).failure())
+	require.Equal(t, 200, w.do("GET", "/actors/counter/x/state", "", operator).status)
+	require.Equal(t, 204, w.do("DELETE", "/actors/counter/x", "", operator).status)
+	require.Equal(t, "404 actor.not_found", w.do("GET", "/actors/counter/x/state", "", operator).failure())
+}
+
 func TestAdminWithoutToken(t *testing.T) {
 	t.Parallel()
 	const denied = "403 auth.forbidden"

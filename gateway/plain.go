@@ -152,6 +152,9 @@ func (g *Gateway) plainAction(c *gin.Context, req plainRequest) {
 
 // plainState is GET .../state.
 func (g *Gateway) plainState(c *gin.Context, req plainRequest) {
+	if !g.mayRule(c) {
+		return
+	}
 	action := req.to.action(nil, "")
 	action.Body = &actorlogv1.Action_Read{Read: new(actorlogv1.Read)}
 	a, err := g.plainCall(c, req, action, g.ask)
@@ -218,6 +221,9 @@ func (g *Gateway) plainCreate(c *gin.Context, req plainRequest) {
 
 // plainDestroy is DELETE of the actor itself.
 func (g *Gateway) plainDestroy(c *gin.Context, req plainRequest) {
+	if !g.mayRule(c) {
+		return
+	}
 	action := req.to.action(nil, req.idempotencyKey)
 	action.Body = &actorlogv1.Action_Destroy{Destroy: new(actorlogv1.Destroy)}
 	a, err := g.plainCall(c, req, action, g.do)
