@@ -21,6 +21,12 @@ test:
 race:
 	go test -race ./...
 
+# The whole system in virtual time, hurt as seeds say; `make sim SEEDS=100000` takes about half an hour.
+SEEDS ?= 10000
+.PHONY: sim
+sim:
+	go test -count=1 -timeout 0 ./internal/sim -run TestSeeds -args -seeds=$(SEEDS)
+
 # The real programs, and the published npm clients: needs Node 20 or later. Pages are tested where
 # there is a Chromium.
 .PHONY: e2e

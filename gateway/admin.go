@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/json"
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
@@ -15,6 +16,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/actorlog/actorlog/gateway/wire"
+	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
 
 // MinAdminToken is how many bytes an admin token has at least.
@@ -54,6 +56,13 @@ func (g *Gateway) adminRoutes(e *gin.Engine) {
 
 // admin lets operators through: whoever has the token, or, if none is set, whoever sits at this machine.
 func (g *Gateway) admin(c *gin.Context) {
+	if g.isOperator(c) {
+		c.Next()
+	}
+}
+
+// isOperator says whether a request comes from an operator; if not, it has been answered.
+func (g *Gateway) isOperator(c *gin.Context) bool {
 	c.Header("Cache-Control", "no-store")
 	var err *wire.Error
 	status := http.StatusUnauthorized
@@ -68,9 +77,35 @@ func (g *Gateway) admin(c *gin.Context) {
 	}
 	if err != nil {
 		g.writeError(c, status, err, wire.Format{}, nil)
+		return false
+	}
+	return true
+}
+
+// inspectState is .../inspector/state: what Rivet's tools ask of an actor's inspector, as far as there is one.
+func (g *Gateway) inspectState(c *gin.Context, route wire.GatewayRequest) {
+	named(c, "/gateway/:actor/inspector/state")
+	if c.Request.Method != http.MethodGet {
+		g.failMethod(c, http.MethodGet)
 		return
 	}
-	c.Next()
+	if !g.isOperator(c) {
+		return
+	}
+	to, creation, err := g.rivetAddress(route)
+	if err != nil {
+		g.fail(c, err)
+		return
+	}
+	action := to.action(creation, "")
+	action.Body = &actorlogv1.Action_Read{Read: new(actorlogv1.Read)}
+	a, err := g.ask(c.Request.Context(), to, action)
+	if err != nil {
+		g.fail(c, err)
+		return
+	}
+	setAnswer(c.Writer.Header(), a)
+	c.JSON(http.StatusOK, gin.H{"state": json.RawMessage(a.Outcome.GetResultJson()), "isStateEnabled": true})
 }
 
 // mayRule says whether a request may see and end an actor past its own rules. With an admin token that takes the token; without

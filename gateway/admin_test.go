@@ -72,6 +72,18 @@ func TestAdminToken_StateAndDestroy(t *testing.T) {
 	require.Equal(t, "404 actor.not_found", w.do("GET", "/actors/counter/x/state", "", operator).failure())
 }
 
+func TestInspectorState(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, config(func(c *gateway.Config) { c.Loopback = true }))
+	const target = "/gateway/counter/inspector/state" + getOrCreate + "inspected"
+	r := w.do("GET", target, "")
+	require.Equal(t, 200, r.status, r.body)
+	require.JSONEq(t, `{"state":{"count":0},"isStateEnabled":true}`, r.body)
+	require.Equal(t, 405, w.do("POST", target, "").status)
+	require.Equal(t, "403 auth.forbidden", w.do("GET", target, "", header{"X-Forwarded-For": "192.0.2.1"}).failure())
+	require.Equal(t, "404 api.not_found", w.do("GET", "/gateway/counter/inspector/else"+getOrCreate+"inspected", "").failure())
+}
+
 func TestAdminWithoutToken(t *testing.T) {
 	t.Parallel()
 	const denied = "403 auth.forbidden"

@@ -194,6 +194,10 @@ func (g *Gateway) rivetRoute(c *gin.Context, route wire.GatewayRequest, err erro
 	case wire.TailWebSocket:
 		g.rivetWebSocket(c, route)
 	default:
+		if route.TailPath == "/inspector/state" && !websocket.IsWebSocketUpgrade(c.Request) {
+			g.inspectState(c, route)
+			return
+		}
 		g.refuse(c, errNoRoute)
 	}
 }

@@ -739,7 +739,7 @@ describe('raw sockets', { skip: old && 'of the newest client' }, () => {
     assert.deepEqual(await first.reach(1), ['BYE']);
     const second = await open(key, '', { name: 'bob' });
     second.socket.close(4002, 'so long');
-    await logged(key, ['came ann', 'left ann', 'came bob', 'socket 4002 so long', 'left bob']);
+    await logged(key, ['came ann', 'socket 4001 bye.now', 'left ann', 'came bob', 'socket 4002 so long', 'left bob']);
   });
 
   test('are refused by their reason', async () => {
