@@ -55,10 +55,16 @@ type Env struct {
 	Steps Steps
 	// Attempt calls fn and turns a panic into an error. Default: a panic passes.
 	Attempt func(fn func() error) error
-	// Phase is told what is about to run: a hook, within HookTimeout, or else the action.
-	Phase func(hook string)
+	// Progress is told how far the job is.
+	Progress Progress
+}
+
+// Progress follows a job, from the goroutine that does it.
+type Progress interface {
+	// Phase is told what is about to run: a hook, within HookTimeout, or else, "", the action.
+	Phase(hook string)
 	// Based is told what stands even if the rest of the job fails or is given up.
-	Based func(Done)
+	Based(Done)
 }
 
 // wakeDice tells the dice of a wake from those of the action.
@@ -108,8 +114,8 @@ func (d *Definition) Do(ctx context.Context, job *Job) Done {
 		r.done.Err = err
 		return r.done
 	}
-	if job.Env.Based != nil && (job.Create || job.Wake) {
-		job.Env.Based(r.done)
+	if job.Env.Progress != nil && (job.Create || job.Wake) {
+		job.Env.Progress.Based(r.done)
 	}
 	err := r.act()
 	r.done.Principal = c.principal
@@ -128,14 +134,17 @@ type running struct {
 	job  *Job
 	live any
 	done Done
+	// hook that runs, "" for the action.
+	hook string
 }
 
 func (r *running) phase(hook string) {
 	if r.c.waking && hook != "" && hook != "CreateVars" {
 		hook = "OnWake" // those of a connection that it ended are part of it in every respect
 	}
-	if r.job.Env.Phase != nil {
-		r.job.Env.Phase(hook)
+	if r.job.Env.Progress != nil && hook != r.hook {
+		r.hook = hook
+		r.job.Env.Progress.Phase(hook)
 	}
 }
 
@@ -165,8 +174,8 @@ func (r *running) begin() (err error) {
 			return r.c.err
 		}
 		r.done.Created, r.done.BaseEffects = true, r.c.effects
-		if job.Env.Based != nil {
-			job.Env.Based(r.done)
+		if job.Env.Progress != nil {
+			job.Env.Progress.Based(r.done)
 		}
 	}
 	if !job.Wake {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -100,8 +99,7 @@ const maxRecentBytes = 320 << 10
 
 func (s *shard) encode(o *actorlogv1.Outcome) ([]byte, error) {
 	o.Epoch, o.CodeVersion = s.epoch, s.w.cfg.Version
-	value, err := schemas.Encode(o)
-	return slices.Grow(value, placeBytes), err
+	return schemas.EncodeWithRoom(o, placeBytes)
 }
 
 // placeBytes is room for what schemas.AppendPlace adds.

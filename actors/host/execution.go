@@ -36,7 +36,7 @@ type execution struct {
 	// deadline of the hook, or else the action, that runs.
 	deadline time.Time
 	hook     string
-	base     actor.Done
+	base     *actor.Done // what stands so far, nil if nothing does
 	steps    []*actorlogv1.Step
 	calls    map[callKey]uint32
 	done     chan struct{}
@@ -64,7 +64,7 @@ func (s *shard) start(c *cell, turn uint64, it item, run *machine.Run) *executio
 		Connections: c.head.Connections, Schedules: c.head.Schedules, Queue: c.head.Queue,
 		Env: actor.Env{
 			WorkerID: s.w.cfg.ID, Region: s.w.cfg.Region, CodeVersion: s.w.cfg.Version,
-			Peers: x, Steps: x, Attempt: attempt, Phase: x.phase, Based: x.based,
+			Peers: x, Steps: x, Attempt: attempt, Progress: x,
 		},
 	}
 	if c.activation != nil {
@@ -103,7 +103,7 @@ func (x *execution) do() (ret machine.Returned) {
 	defer func() {
 		if p := recover(); p != nil {
 			x.mu.Lock()
-			ret.Done = x.base
+			ret.Done = x.standing()
 			x.mu.Unlock()
 			ret.Done.Err = fmt.Errorf("panic: %v", p)
 			ret.Detail = string(debug.Stack())
@@ -139,8 +139,8 @@ func attempt(fn func() error) (err error) {
 	return fn()
 }
 
-// phase gives what runs next its time. It is called by the user's goroutine.
-func (x *execution) phase(hook string) {
+// Phase implements actor.Progress: it gives what runs next its time.
+func (x *execution) Phase(hook string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.err != nil {
@@ -155,10 +155,19 @@ func (x *execution) phase(hook string) {
 	x.timer.Reset(time.Until(x.deadline))
 }
 
-func (x *execution) based(done actor.Done) {
+// standing is what came of the job even if the rest fails. x.mu is held.
+func (x *execution) standing() actor.Done {
+	if x.base == nil {
+		return actor.Done{}
+	}
+	return *x.base
+}
+
+// Based implements actor.Progress.
+func (x *execution) Based(done actor.Done) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.base = done
+	x.base = &done
 }
 
 // finish records what came of a run. c.mu is held.
@@ -227,7 +236,7 @@ func (x *execution) expire() {
 		x.mu.Unlock()
 		return
 	}
-	done, hook := x.base, x.hook
+	done, hook := x.standing(), x.hook
 	x.mu.Unlock()
 	x.cancel(context.DeadlineExceeded)
 	c.turn++
