@@ -74,6 +74,16 @@ func (q *queue) pop() item {
 	return it
 }
 
+// unpop puts back what was popped last.
+func (q *queue) unpop(it item) {
+	if q.head == 0 {
+		q.items = append([]item{it}, q.items...)
+		return
+	}
+	q.head--
+	q.items[q.head] = it
+}
+
 // offer puts an action into its actor's mailbox, or refuses it when that is full.
 func (s *shard) offer(hash schemas.Hash, it item) {
 	for {
@@ -223,7 +233,6 @@ func (s *shard) run(c *cell, turn uint64) {
 			return
 		}
 		before := c.head
-	again:
 		eff := c.head.Step(machine.Ask{Ref: it.ref, Action: it.action, Rules: s.w.registry, NowMs: time.Now().UnixMilli(), Awake: c.activation != nil})
 		switch {
 		case eff.Skip:
@@ -241,18 +250,13 @@ func (s *shard) run(c *cell, turn uint64) {
 			s.finish(x, returned)
 			c.touch(it)
 		case eff.Settle && !s.committed(before.LastOffset):
-			// Without the lock, which the reader may want. It is the same step afterwards, but for refusals.
+			// Waits without the lock, which the reader may want, and takes the same step again.
 			c.head = before
+			c.mailbox.unpop(it)
+			s.queued.Add(1)
 			c.mu.Unlock()
 			s.settle(before.LastOffset)
-			c.mu.Lock()
-			if c.turn != turn || s.dead.Load() {
-				c.busy = c.busy && c.turn != turn
-				c.mu.Unlock()
-				return
-			}
-			before = c.head
-			goto again
+			continue
 		default:
 			s.append(c, it, eff.Outcome, &before)
 			c.touch(it)
