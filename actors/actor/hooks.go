@@ -179,7 +179,8 @@ func OnDisconnect[S any](r *Registry, k KindOf[S], fn func(s *S, c *Ctx, conn *C
 	d.hooks.onDisconnect = func(s any, c *Ctx, conn *Conn) error { return fn(s.(*S), c, conn) }
 }
 
-// CanSubscribe sets who may have an event: it is asked for each subscription, and [Ctx.Conn] is the connection. false is refused with auth.forbidden.
+// CanSubscribe sets who may have an event: it is asked for each subscription of a client, and [Ctx.Conn] is the connection. false is refused with
+// auth.forbidden. Programs that read the log themselves are not asked.
 func CanSubscribe[S, T any](r *Registry, k KindOf[S], e EventOf[T], fn func(s *S, c *Ctx) (bool, error)) {
 	d := define(r, k)
 	if e.kind != k.name {

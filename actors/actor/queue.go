@@ -75,7 +75,7 @@ func Accept[S, Body, Reply any](r *Registry, q QueueOf[S, Body, Reply]) {
 	}
 }
 
-// CanPublish declares a queue, and who may put messages into it: [Ctx.Conn] is the connection that tries. false is refused
+// CanPublish declares a queue, and who may put messages into it: [Ctx.Conn] is the connection that tries, nil for backends and actors. false is refused
 // with auth.forbidden.
 func CanPublish[S, Body, Reply any](r *Registry, q QueueOf[S, Body, Reply], fn func(s *S, c *Ctx) (bool, error)) {
 	Accept(r, q)

@@ -3,6 +3,7 @@ package actor
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
@@ -23,10 +24,10 @@ type Request struct {
 	Body    []byte
 }
 
-// Header returns the first header of that name in canonical form ("Authorization"); empty when there is none.
+// Header returns the first header of that name, in whatever case; empty when there is none.
 func (r *Request) Header(name string) string {
 	for _, h := range r.Headers {
-		if h.Name == name {
+		if strings.EqualFold(h.Name, name) {
 			return h.Value
 		}
 	}

@@ -4,6 +4,11 @@
 //	Worker           one process: membership, the reader of actions, the local store
 //	  shard          one partition that this worker owns: claim, recovery, commits, checkpoints
 //	    cell         one actor in memory: mailbox, state, at most one running action
+//	      execution  one run of user code: its context, calls and recorded steps
+//	      activation one stay in memory: vars, and the loop that runs beside the actions
+//	    agenda       what is to be done for actors without being asked: schedules, connections of dead gateways
+//	    outbox       messages to other actors that are committed and not delivered yet
+//	  leases         which gateways live
 //
 // # The life of a shard
 //
