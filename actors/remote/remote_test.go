@@ -274,19 +274,19 @@ func TestErrUnknownOutcome(t *testing.T) {
 			// Nobody answers, but it is in the log; then it is not.
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			appended := 0
+			var appended atomic.Int64
 			req := adding("a")
-			req.Appended = func() { appended++ }
+			req.Appended = func() { appended.Add(1) }
 			_, _, err := c.Do(ctx, req)
 			require.ErrorIs(t, err, remote.ErrUnknownOutcome)
-			require.Equal(t, 1, appended)
+			require.EqualValues(t, 1, appended.Load())
 
 			b.cluster.FailNext(1, eventlog.Actions, 0, memlog.Fault{Err: errAck})
 			req = adding("a")
-			req.Appended = func() { appended++ }
+			req.Appended = func() { appended.Add(1) }
 			_, _, err = c.Do(t.Context(), req)
 			require.ErrorIs(t, err, errAck)
-			require.Equal(t, 1, appended)
+			require.EqualValues(t, 1, appended.Load())
 		})
 	})
 
