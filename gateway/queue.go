@@ -10,7 +10,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
-	"github.com/gorilla/websocket"
 
 	"github.com/actorlog/actorlog/actors/actor"
 	"github.com/actorlog/actorlog/gateway/wire"
@@ -108,18 +107,8 @@ func milliseconds(n uint64) time.Duration {
 // rivetQueue is POST .../queue/{name}.
 func (g *Gateway) rivetQueue(c *gin.Context, route wire.GatewayRequest) {
 	r := c.Request
-	if websocket.IsWebSocketUpgrade(r) {
-		g.refuseSocket(c, errNoRoute)
-		return
-	}
-	if r.Method != http.MethodPost {
-		g.failMethod(c, http.MethodPost)
-		return
-	}
-	f := g.rivetFormat(r, &route)
-	body, err := readBody(r, g.cfg.MaxIncomingMessageBytes+queueOverheadBytes)
-	if err != nil {
-		g.fail(c, err)
+	f, body, ok := g.rivetPost(c, route, g.cfg.MaxIncomingMessageBytes+queueOverheadBytes)
+	if !ok {
 		return
 	}
 	req, f, err := wire.DecodeQueueRequest(f, body)

@@ -254,21 +254,30 @@ func (g *Gateway) rivetFormat(r *http.Request, route *wire.GatewayRequest) wire.
 	return wire.Format{Encoding: encoding, Version: wire.ClientVersion(r.UserAgent(), route)}
 }
 
-// rivetAction is POST .../action/{name}.
-func (g *Gateway) rivetAction(c *gin.Context, route wire.GatewayRequest) {
+// rivetPost reads what only a POST may ask, in the encoding that it announces. It returns false if the request was answered.
+func (g *Gateway) rivetPost(c *gin.Context, route wire.GatewayRequest, limit int) (f wire.Format, body []byte, ok bool) {
 	r := c.Request
 	if websocket.IsWebSocketUpgrade(r) {
 		g.refuseSocket(c, errNoRoute)
-		return
+		return f, nil, false
 	}
 	if r.Method != http.MethodPost {
 		g.failMethod(c, http.MethodPost)
-		return
+		return f, nil, false
 	}
-	f := g.rivetFormat(r, &route)
-	body, err := readBody(r, g.cfg.MaxIncomingMessageBytes)
+	body, err := readBody(r, limit)
 	if err != nil {
 		g.fail(c, err)
+		return f, nil, false
+	}
+	return g.rivetFormat(r, &route), body, true
+}
+
+// rivetAction is POST .../action/{name}.
+func (g *Gateway) rivetAction(c *gin.Context, route wire.GatewayRequest) {
+	r := c.Request
+	f, body, ok := g.rivetPost(c, route, g.cfg.MaxIncomingMessageBytes)
+	if !ok {
 		return
 	}
 	req, f, err := wire.DecodeActionRequest(f, body)

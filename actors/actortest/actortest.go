@@ -24,7 +24,6 @@ package actortest
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -282,8 +281,6 @@ func (e *Events) add(b *actorlogv1.Broadcast) {
 	default:
 	}
 }
-
-func itoa(n int) string { return strconv.Itoa(n) }
 
 func (e *Events) pop() (Event, bool) {
 	e.mu.Lock()

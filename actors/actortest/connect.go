@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -76,7 +77,7 @@ func (w *World) ConnectRaw(ctx context.Context, params any, target, kind string,
 func (w *World) connect(ctx context.Context, via *remote.Client, params any, connect *actorlogv1.Connect, target, kind string, key ...string) (*Client, error) {
 	w.connections++
 	c := &Client{
-		Events: Events{more: make(chan struct{}, 1)}, ID: via.ID() + "-conn-" + itoa(w.connections), via: via,
+		Events: Events{more: make(chan struct{}, 1)}, ID: via.ID() + "-conn-" + strconv.Itoa(w.connections), via: via,
 		hash: schemas.HashOf(actor.DefaultNamespace, kind, key), closed: make(chan struct{}),
 	}
 	c.watch = &remote.Watch{Outcome: c.outcome}

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
-	"strings"
+	"strconv"
 	"sync"
 	"time"
 
@@ -130,11 +130,11 @@ func (r *run) checkRequest(q *request, counts map[string]map[string]int) {
 	switch q.kind {
 	case "fan":
 		for i, to := range q.order.To {
-			must(to, q.token+"/call"+itoa(i))
+			must(to, q.token+"/call"+strconv.Itoa(i))
 		}
 	case "spread":
 		for i, to := range q.order.To {
-			must(to, q.token+"/send"+itoa(i))
+			must(to, q.token+"/send"+strconv.Itoa(i))
 		}
 	case "chain":
 		token := q.token
@@ -146,9 +146,9 @@ func (r *run) checkRequest(q *request, counts map[string]map[string]int) {
 		must(q.key, q.token+"/later")
 	case "often":
 		for i := range q.order.Times {
-			must(q.key, q.token+"/tick"+itoa(i))
+			must(q.key, q.token+"/tick"+strconv.Itoa(i))
 		}
-		if has(q.key, q.token+"/tick"+itoa(q.order.Times)) {
+		if has(q.key, q.token+"/tick"+strconv.Itoa(q.order.Times)) {
 			r.problem("often %q of %s fired more than %d times", q.token, q.key, q.order.Times)
 		}
 	case "refuse":
@@ -202,7 +202,7 @@ func (r *run) checkLog(states map[string]node) {
 			r.problem("%s has steps of an action that is over", key)
 		}
 		for _, s := range a.Schedules {
-			if !strings.HasPrefix(s.Id, "~") && s.DueUnixMs < time.Now().Add(-10*time.Second).UnixMilli() {
+			if s.DueUnixMs < time.Now().Add(-10*time.Second).UnixMilli() {
 				r.problem("schedule %s of %s was due %v ago", s.Id, key, time.Since(time.UnixMilli(s.DueUnixMs)))
 			}
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"sync"
 	"testing/synctest"
 	"time"
@@ -369,7 +368,7 @@ func (r *run) ask(c *caller, q *request) {
 	}
 	for attempt := 0; ; attempt++ {
 		result, err := invoke(ctx, h, q)
-		if err != nil && q.idempotent && errors.Is(err, remote.ErrUnknownOutcome) && attempt < 20 && c.log != nil {
+		if err != nil && q.idempotent && errors.Is(err, remote.ErrUnknownOutcome) && attempt < 20 {
 			time.Sleep(time.Second)
 			r.mu.Lock()
 			q.open = true
@@ -472,5 +471,3 @@ func (r *run) tearDown() {
 		<-w.done
 	}
 }
-
-func itoa(n int) string { return strconv.Itoa(n) }
