@@ -60,15 +60,22 @@ func (f *follower) take(d *remote.Delivery) {
 	}
 }
 
-// read asks a worker for the state of an actor; the zero node if it does not live.
+// read asks a worker for the state of an actor; the zero node if it does not live. An actor is overloaded when its messages come once more,
+// because a shard moved only now: its worker may hear that it lost the shard when it writes a checkpoint.
 func (r *run) read(key string) node {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	n, err := nodeKind.Get(r.callers[0].client, key).Read(ctx)
-	if err != nil && !errors.Is(err, actor.ErrNotFound) {
-		r.problem("reading %s: %v", key, err)
+	for {
+		n, err := nodeKind.Get(r.callers[0].client, key).Read(ctx)
+		if errors.Is(err, actor.ErrOverloaded) && ctx.Err() == nil {
+			time.Sleep(time.Second)
+			continue
+		}
+		if err != nil && !errors.Is(err, actor.ErrNotFound) {
+			r.problem("reading %s after %v: %v\n%s", key, time.Since(r.started), err, r.dump(key))
+		}
+		return n
 	}
-	return n
 }
 
 func (r *run) check() {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing/synctest"
 	"time"
 
@@ -52,6 +53,8 @@ type worker struct {
 	worker *host.Worker
 	stop   context.CancelFunc
 	done   chan struct{}
+	// killed: what it says does not count any more.
+	killed atomic.Bool
 }
 
 // caller is one gateway, with the subscriber that follows through it.
@@ -173,10 +176,10 @@ func (r *run) startWorker() {
 	w := &worker{log: log, worker: hosted, stop: stop, done: make(chan struct{})}
 	go func() {
 		defer close(w.done)
-		if err := hosted.Run(ctx); err != nil {
+		if err := hosted.Run(ctx); err != nil && !w.killed.Load() {
 			r.problem("a worker ended: %v", err)
 		}
-		if err := hosted.Close(); err != nil {
+		if err := hosted.Close(); err != nil && !w.killed.Load() {
 			r.problem("closing a worker: %v", err)
 		}
 		log.Close()
@@ -231,6 +234,7 @@ func (r *run) hurt() {
 		switch r.draw(8) {
 		case 0: // SIGKILL
 			if w := r.someWorker(); w != nil {
+				w.killed.Store(true)
 				w.log.Crash()
 				w.stop()
 				<-w.done
