@@ -125,6 +125,9 @@ func (w *snapshotWriter) write(ctx context.Context, records []eventlog.Record) (
 	w.open = true
 	next, err := w.produce(ctx, info.name, records)
 	if err == nil {
+		err = w.awaitPartitions(ctx, info.name)
+	}
+	if err == nil {
 		if err = w.cl.EndTransaction(ctx, kgo.TryCommit); err == nil {
 			w.open = false
 			w.awaitVisible(ctx, next)
@@ -137,6 +140,19 @@ func (w *snapshotWriter) write(ctx context.Context, records []eventlog.Record) (
 		_ = w.abort(ctx)
 	}
 	return 0, err
+}
+
+// awaitPartitions waits until kgo has published the partitions of the topic. It does that after it has sent the first records to them,
+// and of a transaction that is ended before that it thinks that nothing was written: it aborts it, and returns no error.
+func (w *snapshotWriter) awaitPartitions(ctx context.Context, topic string) error {
+	for try := 0; ; try++ {
+		if leader, _, err := w.cl.PartitionLeader(topic, w.partition); leader >= 0 || err != nil {
+			return nil //nolint:nilerr // it is known
+		}
+		if !sleep(ctx, nil, time.Millisecond<<min(try, 6)) {
+			return ctx.Err()
+		}
+	}
 }
 
 // awaitVisible waits until readers see what was committed. Kafka acknowledges a commit
