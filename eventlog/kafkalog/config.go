@@ -128,6 +128,12 @@ type EventListener struct {
 	Rebalanced func(what string, partitions []int32)
 }
 
+func (l EventListener) rebalanced(what string, partitions []int32) {
+	if l.Rebalanced != nil {
+		l.Rebalanced(what, partitions)
+	}
+}
+
 func (c *Config) setDefaults() {
 	if len(c.Brokers) == 0 {
 		c.Brokers = []string{DefaultBroker}

@@ -42,8 +42,9 @@ type EmbeddedConfig struct {
 //
 //   - Acknowledged records survive kill -9 of the process (see SyncWrites for the
 //     machine). A write that was torn is cut off at the next start.
-//   - Transactions, fencing, groups and static members work. After a kill -9, groups
-//     start empty and their members join anew.
+//   - Transactions, fencing, groups and static members work; the sessions of members are
+//     kept here, not by kfake (see sessions). After a kill -9, groups start empty and their
+//     members join anew.
 //   - After a kill -9 it no longer knows what it had acknowledged to whom: a client in
 //     another process that repeats an append whose acknowledgement was lost writes it
 //     twice. Readers of actions and events are prepared for that (a request has an
@@ -61,7 +62,12 @@ type Embedded struct {
 	addr    string
 	lock    *os.File // nil without DataDir
 	once    sync.Once
+	// stopSessions ends the goroutine that expels members.
+	stopSessions func()
 }
+
+// What members may ask for. The longest is Kafka's.
+const minSessionTimeout, maxSessionTimeout = 100 * time.Millisecond, 30 * time.Minute
 
 // StartEmbedded starts the broker and returns when it can be connected to.
 func StartEmbedded(cfg EmbeddedConfig) (*Embedded, error) {
@@ -90,11 +96,13 @@ func StartEmbedded(cfg EmbeddedConfig) (*Embedded, error) {
 	}
 	e.addr = ln.Addr().String()
 
+	sessions := newSessions()
 	opts := []kfake.Opt{
 		kfake.NumBrokers(1),
 		kfake.ClusterID("embedded-" + randomHex(8)), // of a new directory; an old one has its own
-		kfake.ListenFn(func(string, string) (net.Listener, error) { return ln, nil }),
-		kfake.GroupMinSessionTimeout(100 * time.Millisecond),
+		kfake.ListenFn(func(string, string) (net.Listener, error) { return sessions.listener(ln), nil }),
+		kfake.GroupMinSessionTimeout(minSessionTimeout),
+		kfake.GroupMaxSessionTimeout(maxSessionTimeout),
 		kfake.BrokerConfigs(map[string]string{
 			"message.max.bytes": strconv.Itoa(64 << 20),
 			// Kafka's own 45 s is long for a worker that is restarted all the time.
@@ -118,6 +126,7 @@ func StartEmbedded(cfg EmbeddedConfig) (*Embedded, error) {
 		e.unlock()
 		return nil, fmt.Errorf("starting the embedded broker on %s: %w", cfg.DataDir, err)
 	}
+	e.stopSessions = sessions.keep(e.cluster, e.addr)
 	return e, nil
 }
 
@@ -127,6 +136,7 @@ func (e *Embedded) Addr() string { return e.addr }
 // Close stops the broker and saves its state. Clients should be closed first.
 func (e *Embedded) Close() {
 	e.once.Do(func() {
+		e.stopSessions()
 		e.cluster.Close()
 		e.unlock()
 	})

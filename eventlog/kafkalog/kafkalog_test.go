@@ -250,6 +250,88 @@ func (s *shares) eventually(want map[string]int) {
 	}, time.Minute, 20*time.Millisecond, "never came true: %v", want)
 }
 
+// A worker that is killed while it joins is missed after its session, as any other is: the group neither waits for it, nor gives it a share for good.
+func TestJoin_MemberVanishesWhileItJoins(t *testing.T) {
+	t.Parallel()
+	vanish := func(t *testing.T, addr string, session time.Duration) {
+		name := prefix()
+		cfg := Config{Prefix: name, SessionTimeout: session, RebalanceTimeout: 5 * time.Minute}
+		s := &shares{t: t, owner: make(map[int32]string)}
+		leave := s.join(open(t, addr, cfg), "steady")
+		s.eventually(map[string]int{"steady": 4})
+		for range 3 {
+			n := &network{}
+			cfg.dial = n.dial
+			l := open(t, addr, cfg)
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- l.Join(ctx, eventlog.Member{Group: "workers"}) }()
+			// It has joined by then, and waits for the others, who hear of it with their next heartbeat.
+			time.Sleep(session / 10)
+			n.crash()
+			time.Sleep(session / 2)
+			s.eventually(map[string]int{"steady": 4})
+			cancel()
+			l.Close()
+			require.NoError(t, <-done)
+		}
+		leave()
+	}
+	t.Run("embedded", func(t *testing.T) {
+		t.Parallel()
+		vanish(t, startEmbedded(t, t.TempDir()).Addr(), 2*time.Second)
+	})
+	t.Run("kafka", func(t *testing.T) {
+		t.Parallel()
+		vanish(t, realKafka(t), DefaultSessionTimeout)
+	})
+}
+
+// Whoever leaves need not wait for a member that takes its time to release.
+func TestJoin_LeavesWhileOthersRelease(t *testing.T) {
+	t.Parallel()
+	cfg := Config{Prefix: prefix(), Partitions: 8, SessionTimeout: time.Second, RebalanceTimeout: 5 * time.Minute}
+	addr := startEmbedded(t, t.TempDir()).Addr()
+	s := &shares{t: t, owner: make(map[int32]string)}
+	leave := s.join(open(t, addr, cfg), "quick")
+	s.eventually(map[string]int{"quick": 8})
+	releasing, ctx, done := make(chan struct{}, 1), t.Context(), make(chan error, 1)
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	slow := open(t, addr, cfg)
+	go func() {
+		done <- slow.Join(ctx, eventlog.Member{
+			Group:    "workers",
+			Assigned: func(_ context.Context, ps []int32) { s.set(ps, "", "slow") },
+			Released: func(_ context.Context, ps []int32) {
+				select {
+				case releasing <- struct{}{}:
+				default:
+				}
+				<-ctx.Done()
+				s.set(ps, "slow", "")
+			},
+		})
+	}()
+	s.eventually(map[string]int{"quick": 4, "slow": 4})
+	leaveThird := s.join(open(t, addr, cfg), "third")
+	<-releasing
+	time.Sleep(time.Second) // the others join again, which ends when the slow one does
+	left := make(chan struct{})
+	go func() {
+		leave()
+		leaveThird()
+		close(left)
+	}()
+	select {
+	case <-left:
+	case <-time.After(30 * time.Second):
+		t.Error("they wait")
+	}
+	end()
+	require.NoError(t, <-done)
+}
+
 // Workers are restarted one after the other with the other protocol, there and back: the group goes on.
 func TestJoin_ProtocolChangesInARunningGroup(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -63,22 +64,59 @@ func (l *Log) Join(ctx context.Context, m eventlog.Member) error {
 			return fail(explainGroupError(l.translate(err), l.cfg, m))
 		}
 	}
-	tell := func(what string, by map[string][]int32, f func([]int32)) {
-		ps := slices.Clone(by[topic])
+	var (
+		held    = make(map[int32]struct{}) // guarded by serve
+		leaving bool                       // guarded by serve
+	)
+	// take tells of partitions that are gained; drop, of those of them that are held and now lost.
+	take := func(by map[string][]int32) {
+		serve.Lock()
+		defer serve.Unlock()
+		ps := slices.Sorted(slices.Values(by[topic]))
+		if len(ps) == 0 || leaving {
+			return
+		}
+		for _, p := range ps {
+			held[p] = struct{}{}
+		}
+		if m.Assigned != nil {
+			m.Assigned(ctx, ps)
+		}
+		l.cfg.Listener.rebalanced("assigned", ps)
+	}
+	dropLocked := func(what string, of []int32, f func([]int32)) {
+		var ps []int32
+		for _, p := range slices.Sorted(slices.Values(of)) {
+			if _, ok := held[p]; ok {
+				delete(held, p)
+				ps = append(ps, p)
+			}
+		}
 		if len(ps) == 0 {
 			return
 		}
-		slices.Sort(ps)
+		f(ps)
+		l.cfg.Listener.rebalanced(what, ps)
+	}
+	drop := func(what string, by map[string][]int32, f func([]int32)) {
 		serve.Lock()
 		defer serve.Unlock()
-		if f != nil {
-			f(ps)
-		}
-		if l.cfg.Listener.Rebalanced != nil {
-			l.cfg.Listener.Rebalanced(what, ps)
+		dropLocked(what, by[topic], f)
+	}
+	release := func(ps []int32) {
+		if m.Released != nil {
+			m.Released(context.WithoutCancel(ctx), ps)
 		}
 	}
+	lose := func(ps []int32) {
+		if m.Lost != nil {
+			m.Lost(ps)
+		}
+	}
+	life, end := context.WithCancel(context.Background())
+	defer end()
 	opts := append(l.cfg.clientOptions(),
+		kgo.WithContext(life),
 		kgo.ConsumerGroup(group),
 		kgo.ConsumeTopics(topic),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
@@ -94,27 +132,9 @@ func (l *Log) Join(ctx context.Context, m eventlog.Member) error {
 		kgo.MaxConcurrentFetches(0), // none without a poll, and nobody polls
 		kgo.AdjustFetchOffsetsFn(startAtZero),
 		kgo.WithHooks(groupErrors{fatal}),
-		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, by map[string][]int32) {
-			tell("assigned", by, func(ps []int32) {
-				if m.Assigned != nil {
-					m.Assigned(ctx, ps)
-				}
-			})
-		}),
-		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, by map[string][]int32) {
-			tell("released", by, func(ps []int32) {
-				if m.Released != nil {
-					m.Released(context.WithoutCancel(ctx), ps)
-				}
-			})
-		}),
-		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, by map[string][]int32) {
-			tell("lost", by, func(ps []int32) {
-				if m.Lost != nil {
-					m.Lost(ps)
-				}
-			})
-		}),
+		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, by map[string][]int32) { take(by) }),
+		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, by map[string][]int32) { drop("released", by, release) }),
+		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, by map[string][]int32) { drop("lost", by, lose) }),
 	)
 	if served {
 		opts = append(opts, kgo.ServerSideBalancer())
@@ -128,16 +148,24 @@ func (l *Log) Join(ctx context.Context, m eventlog.Member) error {
 	}
 	cl.PauseFetchTopics(topic)
 
+	what, give := "released", release
 	select {
 	case <-ctx.Done():
 	case <-l.closing.Done():
 		err = eventlog.ErrClosed
 	case err = <-fatal:
+		what, give = "lost", lose
 		err = explainGroupError(err, l.cfg, m)
 	}
 
-	// Calls Released for what is held.
-	_ = cl.LeaveGroupContext(context.Background()) // whoever cannot leave is expelled
+	// Here and not when kgo leaves: it does that only after a rebalance that is under way, for which it may have to wait for others.
+	serve.Lock()
+	leaving = true
+	dropLocked(what, slices.Collect(maps.Keys(held)), give)
+	serve.Unlock()
+	if !l.leave(cl, group, served) {
+		end() // or Close would wait for the group as well
+	}
 	if m.ID != "" && !errors.Is(err, kerr.FencedInstanceID) && !errors.Is(err, kerr.UnreleasedInstanceID) {
 		leaveStatic(cl, group, m.ID, l.cfg.SessionTimeout, served)
 	}
@@ -146,6 +174,32 @@ func (l *Log) Join(ctx context.Context, m eventlog.Member) error {
 		return fail(err)
 	}
 	return nil
+}
+
+// leaveTimeout bounds how long a member waits to leave its group in peace.
+const leaveTimeout = 2 * time.Second
+
+// leave takes a member out of its group, and returns false if it could not in peace. Whoever cannot leave is expelled.
+func (l *Log) leave(cl *kgo.Client, group string, served bool) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	if err := cl.LeaveGroupContext(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		return true
+	}
+	// kgo waits for the group, which may wait for this member.
+	id, _ := cl.GroupMetadata()
+	if id == "" || served {
+		return false
+	}
+	ctx, cancel = context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	req := kmsg.NewPtrLeaveGroupRequest()
+	req.Group, req.MemberID = group, id
+	member := kmsg.NewLeaveGroupRequestMember()
+	member.MemberID = id
+	req.Members = append(req.Members, member)
+	_, _ = req.RequestWith(ctx, l.cl)
+	return false
 }
 
 // startAtZero keeps the group client from looking up where to fetch from.
