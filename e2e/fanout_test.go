@@ -35,15 +35,17 @@ func TestKillFanOut(t *testing.T) {
 	defer cancel()
 	// do asks until it is answered: the key has it done once.
 	do := func(path, body, key string) string {
+		began, before := time.Now(), ""
 		for {
 			status, answer, err := request(ctx, http.MethodPost, "http://"+gateway+"/actors/"+path, body, key)
 			if err == nil && (status == http.StatusOK || status == http.StatusNoContent) {
 				return answer
 			}
 			if ctx.Err() != nil || (status != 0 && status < 500) {
-				t.Errorf("%s: %d %s: %v", path, status, answer, err)
+				t.Errorf("%s with key %q, asked for %v: %d %s: %v; before that: %s", path, key, time.Since(began), status, answer, err, before)
 				return ""
 			}
+			before = fmt.Sprintf("%d %s %v", status, answer, err)
 			pause(ctx, 50*time.Millisecond)
 		}
 	}
