@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
@@ -15,7 +16,9 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/actorlog/actorlog/actors/remote"
 	"github.com/actorlog/actorlog/gateway/wire"
+	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
 
@@ -36,6 +39,9 @@ func (g *Gateway) adminRoutes(e *gin.Engine) {
 	admin := e.Group("/admin", g.admin)
 	admin.GET("/sessions", g.adminSessions)
 	admin.GET("/gateway", g.adminGateway)
+	admin.GET("/parked", g.adminParked)
+	admin.POST("/parked/:position/retry", g.adminUnpark(false))
+	admin.POST("/parked/:position/dismiss", g.adminUnpark(true))
 
 	debug := e.Group("/debug/pprof", g.admin)
 	debug.GET("/*name", func(c *gin.Context) {
@@ -279,4 +285,69 @@ func (g *Gateway) adminGateway(c *gin.Context) {
 			"delayedPerAddress":    g.cfg.MaxDelayed,
 		},
 	})
+}
+
+// parkedView is one entry of GET /admin/parked.
+type parkedView struct {
+	Position string    `json:"position"`
+	ActorID  string    `json:"actorId"`
+	Kind     string    `json:"kind,omitempty"`
+	Key      []string  `json:"key,omitempty"`
+	What     string    `json:"what"`
+	Attempts uint32    `json:"attempts,omitempty"`
+	Request  string    `json:"requestId,omitempty"`
+	Time     time.Time `json:"time,omitzero"`
+	Broken   string    `json:"broken,omitempty"`
+}
+
+// adminParked is GET /admin/parked: actions that were set aside because workers did not survive them, and actors that cannot be read.
+func (g *Gateway) adminParked(c *gin.Context) {
+	items, err := g.client.Parked(c.Request.Context())
+	if err != nil {
+		g.fail(c, err)
+		return
+	}
+	views := make([]parkedView, 0, len(items))
+	for i := range items {
+		item := &items[i]
+		o := item.Outcome
+		v := parkedView{
+			Position: item.Position.String(), What: item.Describe(), Broken: item.Broken, Attempts: o.GetParked(), Kind: o.GetActor().GetKind(),
+			Key: o.GetActor().GetKey(), Request: o.GetAction().GetRequestId(),
+			ActorID: schemas.ActorID{Hash: item.Hash, Generation: o.GetActor().GetGeneration()}.String(),
+		}
+		if o != nil {
+			v.Time = time.UnixMilli(o.TimeUnixMs).UTC()
+		}
+		views = append(views, v)
+	}
+	c.JSON(http.StatusOK, gin.H{"parked": views})
+}
+
+// adminUnpark is POST /admin/parked/:position/retry and .../dismiss.
+func (g *Gateway) adminUnpark(dismiss bool) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		at, err := schemas.ParsePosition(c.Param("position"))
+		if err != nil {
+			g.writeError(c, http.StatusBadRequest, wire.Errorf("actor", "invalid_request", "%v", err), wire.Format{}, nil)
+			return
+		}
+		d, err := g.client.Unpark(c.Request.Context(), at, dismiss)
+		switch {
+		case errors.Is(err, remote.ErrNotParked):
+			g.writeError(c, http.StatusNotFound, wire.Errorf("admin", "not_parked", "%v", err), wire.Format{}, nil)
+			return
+		case err != nil:
+			g.fail(c, err)
+			return
+		}
+		answer := gin.H{"position": d.Position.String(), "result": json.RawMessage(d.Outcome.ResultJson)}
+		if len(d.Outcome.ResultJson) == 0 {
+			delete(answer, "result")
+		}
+		if e := d.Outcome.Error; e != nil && !dismiss {
+			answer["error"] = gin.H{"group": e.Group, "code": e.Code, "message": e.Message}
+		}
+		c.JSON(http.StatusOK, answer)
+	}
 }

@@ -66,6 +66,8 @@ var (
 	ErrTimedOut = &Error{Group: "actor", Code: "action_timed_out", Message: "Action timed out"}
 	// ErrTooLate: whoever called had stopped waiting before the action could begin; it had no effect.
 	ErrTooLate = &Error{Group: "actor", Code: "deadline_exceeded", Message: "Whoever called had stopped waiting before the action could begin."}
+	// ErrParked: workers did not survive the action, time after time; it was set aside and had no effect. Operators may have it run again.
+	ErrParked = &Error{Group: "actor", Code: "parked", Message: "This action ended its worker again and again and was set aside. The operators have been told."}
 	// ErrOverloaded: too many actions wait for this actor; this one had no effect.
 	ErrOverloaded = &Error{Group: "actor", Code: "overloaded", Message: "Too many actions wait for this actor."}
 	// ErrTooLarge: what the action produced does not fit into a record; it had no effect.

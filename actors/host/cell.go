@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -226,6 +227,13 @@ func (s *shard) run(c *cell, turn uint64) {
 		}
 		it := c.mailbox.pop()
 		s.dequeued()
+		if !s.admitted(it.ref) {
+			c.mailbox.unpop(it)
+			s.queued.Add(1)
+			c.mu.Unlock()
+			s.try(context.Background(), it.ref)
+			continue
+		}
 		if err := s.load(c); err != nil {
 			c.busy = false
 			c.mu.Unlock()
@@ -237,6 +245,10 @@ func (s *shard) run(c *cell, turn uint64) {
 		switch {
 		case eff.Skip:
 			s.skip(it.ref)
+		case eff.Run != nil && it.ref == s.condemned:
+			x := s.start(c, turn, it, eff.Run)
+			x.end()
+			s.finish(x, machine.Returned{Run: eff.Run, Parked: s.deaths, Done: actor.Done{Err: actor.ErrParked}, StateVersion: c.head.StateVersion})
 		case eff.Run != nil:
 			x := s.start(c, turn, it, eff.Run)
 			c.mu.Unlock()

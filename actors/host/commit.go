@@ -57,7 +57,7 @@ func (s *shard) append(c *cell, it item, o *actorlogv1.Outcome, before *machine.
 	if s.dead.Load() {
 		return fits
 	}
-	if s.next-s.lastClaim >= machine.RenewEvery/2 && !s.renew() {
+	if s.next-s.lastClaim >= machine.RenewEvery/2 && !s.renew(new(actorlogv1.Claim)) {
 		return fits
 	}
 	offset := s.next
@@ -114,18 +114,21 @@ func (s *shard) renewOld() {
 	s.appendMu.Lock()
 	defer s.appendMu.Unlock()
 	if time.Since(s.claimedAt) >= renewAfter && !s.dead.Load() {
-		s.renew()
+		s.renew(new(actorlogv1.Claim))
 	}
 }
 
-// renew repeats the claim, so that a reader who starts near the end meets it. appendMu is held.
-func (s *shard) renew() bool {
+// renew repeats the claim, so that a reader who starts near the end meets it, with what c says besides. appendMu is held.
+func (s *shard) renew(c *actorlogv1.Claim) bool {
 	s.ackMu.Lock()
 	confirmed := s.ackNext - 1
+	if s.trying >= 0 {
+		c.Trying = proto.Int64(s.trying)
+	}
 	s.ackMu.Unlock()
-	record, err := s.w.claimRecord(s.partition, &actorlogv1.Claim{
-		RenewsEpoch: proto.Int64(s.epoch), Place: proto.Int64(s.next), Confirmed: proto.Int64(confirmed),
-	})
+	c.RenewsEpoch, c.Place, c.Confirmed = proto.Int64(s.epoch), proto.Int64(s.next), proto.Int64(confirmed)
+	c.Crashes, c.ActionsEnd = s.crashes, s.found
+	record, err := s.w.claimRecord(s.partition, c)
 	if err != nil {
 		s.die(err)
 		return false
@@ -163,7 +166,7 @@ type sent struct {
 // hasParts says whether an outcome has consequences for the shard.
 func hasParts(o *actorlogv1.Outcome) bool {
 	return len(o.Scheduled) > 0 || len(o.Unscheduled) > 0 || len(o.Sends) > 0 || len(o.Connected) > 0 || len(o.Disconnected) > 0 ||
-		o.Enqueued || o.PriorVersion != nil || o.Lifecycle != actorlogv1.Lifecycle_LIFECYCLE_UNSPECIFIED || o.GetAction().GetFire() != nil
+		o.Enqueued || o.Parked > 0 || (o.GetAction() != nil && o.GetAction().Unparks != nil) || o.PriorVersion != nil || o.Lifecycle != actorlogv1.Lifecycle_LIFECYCLE_UNSPECIFIED || o.GetAction().GetFire() != nil
 }
 
 // errGap says that a record in events is not this shard's.
@@ -199,6 +202,7 @@ func (m *sent) acknowledge(offset int64, err error) {
 	if m.c == nil {
 		return
 	}
+	s.letGo(m.ref)
 	before := m.c.durable
 	m.c.durable = m.after
 	m.c.inflight--
@@ -212,6 +216,7 @@ func (m *sent) acknowledge(offset int64, err error) {
 	}
 	if m.parts != nil {
 		s.census.take(m.parts)
+		s.park(m.offset, m.parts)
 		s.agenda.take(m.c.hash, &before, &m.after, m.parts)
 		if m.parts.Enqueued && m.c.reader != nil {
 			m.c.reader.signal()
@@ -230,6 +235,7 @@ func (m *sent) acknowledge(offset int64, err error) {
 func (s *shard) skip(ref int64) {
 	s.ackMu.Lock()
 	defer s.ackMu.Unlock()
+	s.letGo(ref)
 	if !s.outbox.holds(ref) {
 		s.window.Answered(ref)
 	}

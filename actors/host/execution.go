@@ -318,6 +318,9 @@ func (x *execution) Ask(ctx context.Context, hash schemas.Hash, a *actorlogv1.Ac
 	if err != nil {
 		return nil, err
 	}
+	if x.s.interrupt(x.it.ref) {
+		defer x.s.try(x, x.it.ref)
+	}
 	return client.Peer(ctx, hash, a)
 }
 
@@ -384,7 +387,7 @@ func (s *shard) appendStep(c *cell, step *actorlogv1.Step) (*sent, error) {
 	}
 	s.appendMu.Lock()
 	defer s.appendMu.Unlock()
-	if s.dead.Load() || (s.next-s.lastClaim >= machine.RenewEvery/2 && !s.renew()) {
+	if s.dead.Load() || (s.next-s.lastClaim >= machine.RenewEvery/2 && !s.renew(new(actorlogv1.Claim))) {
 		return nil, errStopped
 	}
 	offset := s.next

@@ -34,12 +34,16 @@ func (s *shard) recover(ctx context.Context, opened *ShardOpened) error {
 		from, fence = mark.EventsOffset, machine.NewFence(mark.Epoch, mark.Version, mark.EventsOffset-1)
 	}
 	s.census = newCensus(mark.GetKinds())
+	for _, item := range mark.GetParked() {
+		s.parked[item.Ref] = item
+	}
 	if from < start {
 		return fmt.Errorf("events from %d on are needed, but only those from %d on are kept: the retention of %s is shorter than the time since the last checkpoint", from, start, eventlog.Events)
 	}
 	err = s.fold(ctx, from, s.epoch, &fence, func(schemas.Hash) bool { return true }, &opened.Events, func(offset int64, o *actorlogv1.Outcome) {
 		// Also what a snapshot has already: an actor that went to sleep is further in the store than the checkpoint.
 		s.census.take(o)
+		s.park(offset, o)
 		if len(o.Sends) > 0 {
 			s.outbox.hold(offset, o)
 		}
@@ -123,25 +127,26 @@ func olderError(inForce, own uint64) error {
 	return fmt.Errorf("%w: it was claimed by version %d, and this worker is version %d: start it with code that is as new, and --worker-version", errOlder, inForce, own)
 }
 
-// inForce is the version of the worker whose claim is in force now, 0 if there is none: read back from the end, as far as there is one for certain.
-func (s *shard) inForce(ctx context.Context) (uint64, error) {
+// inForce is the latest claim, or renewed claim, that is in force now, nil if there is none: read back from the end, as far as there is one for certain.
+func (s *shard) inForce(ctx context.Context) (latest *actorlogv1.Claim, err error) {
 	start, end, err := s.w.log.Bounds(ctx, eventlog.Events, s.partition)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	fence := machine.NewFence(machine.NoEpoch, 0, schemas.NoPlace)
 	for back := int64(machine.RenewEvery); ; back *= 8 {
 		from := max(start, end-back)
 		err := eventlog.Scan(ctx, s.w.log, eventlog.Events, s.partition, from, end, func(r *eventlog.Record) error {
 			if t := schemas.Type(r.Header(schemas.HeaderType)); t == schemas.TypeClaim {
-				if claim, err := schemas.DecodeAs[*actorlogv1.Claim](t, r.Value); err == nil {
-					fence.Claim(r.Offset, claim)
+				claim, err := schemas.DecodeAs[*actorlogv1.Claim](t, r.Value)
+				if err == nil && fence.Claim(r.Offset, claim) == fence.Epoch() && claim.Version == fence.Version() {
+					latest = claim
 				}
 			}
 			return nil
 		})
-		if err != nil || fence.Epoch() != machine.NoEpoch || from == start {
-			return fence.Version(), err
+		if err != nil || latest != nil || from == start {
+			return latest, err
 		}
 	}
 }

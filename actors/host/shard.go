@@ -23,9 +23,18 @@ type shard struct {
 	snapshots eventlog.SnapshotWriter
 	// again: actions before it may have been answered in an earlier term.
 	again int64
+	// found is the end of actions when the term began, and deaths how many owners before it did not survive.
+	found  int64
+	deaths uint32
+	// suspects: actions before it may be what owners of earlier terms did not survive; see poison.go. condemned is the one that
+	// is, -1 when there is none.
+	suspects, condemned int64
 
 	// draining: no further action is started. dead: nothing more is appended.
 	draining, dead atomic.Bool
+	// over ends when it is draining, or stopped.
+	over   context.Context
+	giveUp context.CancelFunc
 	// failure is the first reason for which the shard cannot go on.
 	failure chan error
 	// due asks for a checkpoint before its time.
@@ -51,6 +60,7 @@ type shard struct {
 	next      int64 // where the next record will stand
 	lastClaim int64
 	claimedAt time.Time
+	crashes   uint32
 
 	ackMu sync.Mutex
 	acked sync.Cond
@@ -63,6 +73,10 @@ type shard struct {
 	census  census
 	agenda  agenda
 	outbox  outbox
+	// held is the weight of the actions that run, of those that were found, and trying the one that runs alone, -1 when none does.
+	held   map[int64]int64
+	trying int64
+	parked map[int64]*actorlogv1.Parked
 
 	// asked is when the connections of a dead gateway were last ended. Of the shard's own goroutine.
 	asked map[string]time.Time
@@ -76,25 +90,30 @@ var errReplaced = errors.New("another worker claimed the shard")
 
 func newShard(w *Worker, p int32) *shard {
 	s := &shard{
-		w: w, partition: p,
+		w: w, partition: p, condemned: -1, trying: -1, held: make(map[int64]int64), parked: make(map[int64]*actorlogv1.Parked),
 		failure: make(chan error, 1), due: make(chan struct{}, 1),
 		cells: make(map[schemas.Hash]*cell), dirty: make(map[schemas.Hash]struct{}), sought: -1,
 		census: make(census), agenda: newAgenda(), outbox: newOutbox(), asked: make(map[string]time.Time),
 	}
 	s.acked.L = &s.ackMu
+	s.over, s.giveUp = context.WithCancel(context.Background())
 	return s
 }
 
 // open fences the old owner, claims the shard and recovers it.
 func (s *shard) open(ctx context.Context) error {
 	began := time.Now()
-	version, err := s.inForce(ctx)
+	before, err := s.inForce(ctx)
 	if err != nil {
 		return fmt.Errorf("reading who owns shard %d: %w", s.partition, err)
 	}
-	if version > s.w.cfg.VersionNumber {
+	if version := before.GetVersion(); version > s.w.cfg.VersionNumber {
 		return olderError(version, s.w.cfg.VersionNumber)
 	}
+	if _, s.found, err = s.w.log.Bounds(ctx, eventlog.Actions, s.partition); err != nil {
+		return fmt.Errorf("asking for the end of actions of shard %d: %w", s.partition, err)
+	}
+	s.suspect(before)
 	// The fence comes before the claim: a checkpoint that is written after the claim is
 	// then certainly the new owner's.
 	if s.snapshots, err = s.w.log.Snapshots(ctx, s.partition); err != nil {
@@ -122,7 +141,7 @@ func (s *shard) claim(ctx context.Context) (int64, error) {
 		err    error
 	}
 	acked := make(chan ack, 1)
-	record, err := s.w.claimRecord(s.partition, new(actorlogv1.Claim))
+	record, err := s.w.claimRecord(s.partition, &actorlogv1.Claim{Crashes: s.crashes, ActionsEnd: s.found})
 	if err != nil {
 		return 0, err
 	}
@@ -167,6 +186,7 @@ func (s *shard) serve(ctx context.Context) error {
 			if err := s.endLinks(now); err != nil {
 				return err
 			}
+			s.survived()
 			continue
 		case <-sweep.C:
 			if err := s.sweep(time.Now()); err != nil {
@@ -187,6 +207,7 @@ func (s *shard) serve(ctx context.Context) error {
 // drain finishes what runs, commits it, and writes a last checkpoint.
 func (s *shard) drain() error {
 	s.draining.Store(true)
+	s.giveUp()
 	s.readMu.Lock()   // from here on the reader offers nothing more
 	s.readMu.Unlock() //nolint:staticcheck // an empty section on purpose: it waits
 	ctx, cancel := context.WithTimeout(context.Background(), s.w.cfg.DrainTimeout)
@@ -204,6 +225,9 @@ func (s *shard) drain() error {
 		return err
 	}
 	s.appendMu.Lock()
+	if !s.dead.Load() {
+		s.renew(&actorlogv1.Claim{Released: true})
+	}
 	s.dead.Store(true)
 	end := s.next
 	s.appendMu.Unlock()
@@ -228,6 +252,7 @@ func (s *shard) drain() error {
 // stop makes the shard inert: nothing is started or appended from now on.
 func (s *shard) stop() {
 	s.draining.Store(true)
+	s.giveUp()
 	s.appendMu.Lock()
 	s.dead.Store(true)
 	s.appendMu.Unlock()
@@ -247,6 +272,9 @@ func (s *shard) stop() {
 		c.mu.Unlock()
 	}
 	s.ackMu.Lock()
+	for ref := range s.held {
+		s.letGo(ref)
+	}
 	s.acked.Broadcast()
 	s.ackMu.Unlock()
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/actorlog/actorlog/actors/actor"
 	"github.com/actorlog/actorlog/actors/remote"
@@ -37,7 +38,9 @@ type Worker struct {
 	sender *remote.Sender
 	asked  atomic.Uint64
 	leases leases
-	loops  sync.WaitGroup
+	// trial has room for what was found, one alone or many beside each other; see poison.go.
+	trial *semaphore.Weighted
+	loops sync.WaitGroup
 	// fatal is why the worker must not go on.
 	fatal chan error
 
@@ -80,6 +83,7 @@ func Open(log eventlog.Log, registry *actor.Registry, cfg Config) (*Worker, erro
 		log: log, registry: registry, cfg: cfg, store: store, tail: tail,
 		shards: make([]atomic.Pointer[shard], log.Partitions()), owners: make(map[int32]*owner),
 		sender: remote.NewSender(log, ""), leases: leases{until: make(map[string]time.Time)}, fatal: make(chan error, 1),
+		trial: semaphore.NewWeighted(alone),
 	}
 	w.recordLimit.Store(int64(cfg.MaxRecordBytes))
 	return w, nil

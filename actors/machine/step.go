@@ -68,6 +68,8 @@ type Returned struct {
 	// Detail of an internal error, for operators: the stack of a panic.
 	Detail     string
 	DurationUs int64
+	// Parked, if not 0, says that the action was set aside and not run, after so many owners of the shard did not survive it.
+	Parked uint32
 }
 
 func (Ask) input()      {}
@@ -241,7 +243,7 @@ func (a *Actor) carryOut(in Ask, run *Run) Effects {
 		}
 	case *actorlogv1.Action_Sleep:
 		runs = runs && in.Awake
-	case *actorlogv1.Action_Resolve, *actorlogv1.Action_Subscribe, *actorlogv1.Action_Wake:
+	case *actorlogv1.Action_Resolve, *actorlogv1.Action_Subscribe, *actorlogv1.Action_Wake, *actorlogv1.Action_Dismiss:
 	default:
 		return a.answer(in.Ref, action, nil, errUnknownRequest)
 	}
@@ -327,6 +329,7 @@ func (a *Actor) answer(ref int64, action *actorlogv1.Action, result []byte, err 
 func (a *Actor) returned(in Returned) *actorlogv1.Outcome {
 	done, run := &in.Done, in.Run
 	o := a.outcome(run.Ref, run.Action)
+	o.Parked = in.Parked
 	o.DurationUs, o.Woke = in.DurationUs, done.Woke && len(done.Base) > 0 && !done.Created
 	authenticated(o, done.Principal)
 	before, after := a.State, a.State
@@ -522,6 +525,7 @@ func withoutActor(action *actorlogv1.Action) *actorlogv1.Action {
 		RequestId: action.RequestId, IdempotencyKey: action.IdempotencyKey, Caller: action.Caller,
 		TimeUnixMs: action.TimeUnixMs, Creation: action.Creation, Sequence: action.Sequence, Body: action.Body,
 		Origin: action.Origin, Chain: action.Chain, DeadlineUnixMs: action.DeadlineUnixMs, Handshake: action.Handshake,
+		Unparks: action.Unparks,
 	}
 	if h := action.Handshake; len(h.GetHeaders()) > 0 {
 		kept.Handshake = &actorlogv1.Handshake{ConnectionId: h.ConnectionId, ParamsJson: h.ParamsJson, Target: h.Target}

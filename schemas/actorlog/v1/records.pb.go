@@ -197,7 +197,7 @@ func (x Schedule_Missed) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Schedule_Missed.Descriptor instead.
 func (Schedule_Missed) EnumDescriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{26, 0}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{27, 0}
 }
 
 // Actor says which actor a record is about.
@@ -1314,6 +1314,43 @@ func (*Sleep) Descriptor() ([]byte, []int) {
 	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{19}
 }
 
+// Dismiss is for operators: an action that was set aside stays undone.
+type Dismiss struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Dismiss) Reset() {
+	*x = Dismiss{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Dismiss) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Dismiss) ProtoMessage() {}
+
+func (x *Dismiss) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Dismiss.ProtoReflect.Descriptor instead.
+func (*Dismiss) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{20}
+}
+
 // Wake brings the actor into memory.
 type Wake struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1323,7 +1360,7 @@ type Wake struct {
 
 func (x *Wake) Reset() {
 	*x = Wake{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[20]
+	mi := &file_actorlog_v1_records_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1335,7 +1372,7 @@ func (x *Wake) String() string {
 func (*Wake) ProtoMessage() {}
 
 func (x *Wake) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[20]
+	mi := &file_actorlog_v1_records_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1348,7 +1385,7 @@ func (x *Wake) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wake.ProtoReflect.Descriptor instead.
 func (*Wake) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{20}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{21}
 }
 
 // Origin says which action of another actor caused this one: a call that it waits for, or a send of
@@ -1374,7 +1411,7 @@ type Origin struct {
 
 func (x *Origin) Reset() {
 	*x = Origin{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[21]
+	mi := &file_actorlog_v1_records_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1386,7 +1423,7 @@ func (x *Origin) String() string {
 func (*Origin) ProtoMessage() {}
 
 func (x *Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[21]
+	mi := &file_actorlog_v1_records_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1399,7 +1436,7 @@ func (x *Origin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Origin.ProtoReflect.Descriptor instead.
 func (*Origin) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{21}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Origin) GetPartition() int32 {
@@ -1473,6 +1510,8 @@ type Action struct {
 	Chain []*Actor `protobuf:"bytes,10,rep,name=chain,proto3" json:"chain,omitempty"`
 	// When whoever waits for the outcome stops waiting. 0: not known.
 	DeadlineUnixMs int64 `protobuf:"varint,11,opt,name=deadline_unix_ms,json=deadlineUnixMs,proto3" json:"deadline_unix_ms,omitempty"`
+	// Ref of an action of this actor that was set aside: this one takes its place, or dismisses it.
+	Unparks *int64 `protobuf:"varint,12,opt,name=unparks,proto3,oneof" json:"unparks,omitempty"`
 	// Body says what to do. Numbers to 39 are kept for further bodies.
 	//
 	// Types that are valid to be assigned to Body:
@@ -1491,6 +1530,7 @@ type Action struct {
 	//	*Action_SocketMessage
 	//	*Action_Sleep
 	//	*Action_Wake
+	//	*Action_Dismiss
 	Body          isAction_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1498,7 +1538,7 @@ type Action struct {
 
 func (x *Action) Reset() {
 	*x = Action{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[22]
+	mi := &file_actorlog_v1_records_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1510,7 +1550,7 @@ func (x *Action) String() string {
 func (*Action) ProtoMessage() {}
 
 func (x *Action) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[22]
+	mi := &file_actorlog_v1_records_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1523,7 +1563,7 @@ func (x *Action) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action.ProtoReflect.Descriptor instead.
 func (*Action) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{22}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Action) GetActor() *Actor {
@@ -1599,6 +1639,13 @@ func (x *Action) GetChain() []*Actor {
 func (x *Action) GetDeadlineUnixMs() int64 {
 	if x != nil {
 		return x.DeadlineUnixMs
+	}
+	return 0
+}
+
+func (x *Action) GetUnparks() int64 {
+	if x != nil && x.Unparks != nil {
+		return *x.Unparks
 	}
 	return 0
 }
@@ -1736,6 +1783,15 @@ func (x *Action) GetWake() *Wake {
 	return nil
 }
 
+func (x *Action) GetDismiss() *Dismiss {
+	if x != nil {
+		if x, ok := x.Body.(*Action_Dismiss); ok {
+			return x.Dismiss
+		}
+	}
+	return nil
+}
+
 type isAction_Body interface {
 	isAction_Body()
 }
@@ -1810,6 +1866,11 @@ type Action_Wake struct {
 	Wake *Wake `protobuf:"bytes,33,opt,name=wake,proto3,oneof"`
 }
 
+type Action_Dismiss struct {
+	// Do nothing, but for what unparks says.
+	Dismiss *Dismiss `protobuf:"bytes,34,opt,name=dismiss,proto3,oneof"`
+}
+
 func (*Action_Invoke) isAction_Body() {}
 
 func (*Action_Resolve) isAction_Body() {}
@@ -1838,6 +1899,8 @@ func (*Action_Sleep) isAction_Body() {}
 
 func (*Action_Wake) isAction_Body() {}
 
+func (*Action_Dismiss) isAction_Body() {}
+
 // Connection is a client that is connected to an actor: part of the actor's state.
 type Connection struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1863,7 +1926,7 @@ type Connection struct {
 
 func (x *Connection) Reset() {
 	*x = Connection{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[23]
+	mi := &file_actorlog_v1_records_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1875,7 +1938,7 @@ func (x *Connection) String() string {
 func (*Connection) ProtoMessage() {}
 
 func (x *Connection) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[23]
+	mi := &file_actorlog_v1_records_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1888,7 +1951,7 @@ func (x *Connection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connection.ProtoReflect.Descriptor instead.
 func (*Connection) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{23}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Connection) GetId() string {
@@ -1966,7 +2029,7 @@ type Disconnected struct {
 
 func (x *Disconnected) Reset() {
 	*x = Disconnected{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[24]
+	mi := &file_actorlog_v1_records_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1978,7 +2041,7 @@ func (x *Disconnected) String() string {
 func (*Disconnected) ProtoMessage() {}
 
 func (x *Disconnected) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[24]
+	mi := &file_actorlog_v1_records_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1991,7 +2054,7 @@ func (x *Disconnected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disconnected.ProtoReflect.Descriptor instead.
 func (*Disconnected) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{24}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Disconnected) GetId() string {
@@ -2042,7 +2105,7 @@ type Frame struct {
 
 func (x *Frame) Reset() {
 	*x = Frame{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[25]
+	mi := &file_actorlog_v1_records_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2054,7 +2117,7 @@ func (x *Frame) String() string {
 func (*Frame) ProtoMessage() {}
 
 func (x *Frame) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[25]
+	mi := &file_actorlog_v1_records_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2067,7 +2130,7 @@ func (x *Frame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Frame.ProtoReflect.Descriptor instead.
 func (*Frame) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{25}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Frame) GetConnectionId() string {
@@ -2121,7 +2184,7 @@ type Schedule struct {
 
 func (x *Schedule) Reset() {
 	*x = Schedule{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[26]
+	mi := &file_actorlog_v1_records_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2133,7 +2196,7 @@ func (x *Schedule) String() string {
 func (*Schedule) ProtoMessage() {}
 
 func (x *Schedule) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[26]
+	mi := &file_actorlog_v1_records_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2146,7 +2209,7 @@ func (x *Schedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schedule.ProtoReflect.Descriptor instead.
 func (*Schedule) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{26}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Schedule) GetId() string {
@@ -2266,7 +2329,7 @@ type Send struct {
 
 func (x *Send) Reset() {
 	*x = Send{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[27]
+	mi := &file_actorlog_v1_records_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2278,7 +2341,7 @@ func (x *Send) String() string {
 func (*Send) ProtoMessage() {}
 
 func (x *Send) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[27]
+	mi := &file_actorlog_v1_records_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2291,7 +2354,7 @@ func (x *Send) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Send.ProtoReflect.Descriptor instead.
 func (*Send) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{27}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Send) GetActor() *Actor {
@@ -2348,7 +2411,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[28]
+	mi := &file_actorlog_v1_records_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2360,7 +2423,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[28]
+	mi := &file_actorlog_v1_records_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2373,7 +2436,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{28}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Error) GetGroup() string {
@@ -2429,7 +2492,7 @@ type Broadcast struct {
 
 func (x *Broadcast) Reset() {
 	*x = Broadcast{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[29]
+	mi := &file_actorlog_v1_records_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2441,7 +2504,7 @@ func (x *Broadcast) String() string {
 func (*Broadcast) ProtoMessage() {}
 
 func (x *Broadcast) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[29]
+	mi := &file_actorlog_v1_records_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2454,7 +2517,7 @@ func (x *Broadcast) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Broadcast.ProtoReflect.Descriptor instead.
 func (*Broadcast) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{29}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Broadcast) GetName() string {
@@ -2556,6 +2619,9 @@ type Outcome struct {
 	Warnings []string `protobuf:"bytes,29,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	// Version that the state had before, when it has another one now, or its life has ended.
 	PriorVersion *uint32 `protobuf:"varint,31,opt,name=prior_version,json=priorVersion,proto3,oneof" json:"prior_version,omitempty"`
+	// The action was set aside: so many owners of the shard, one after the other, did not survive what they had to do, and it was what the last
+	// one did. 0: it was not.
+	Parked uint32 `protobuf:"varint,32,opt,name=parked,proto3" json:"parked,omitempty"`
 	// Place in the writer's term: the offset at which it means the record to stand, for it is the only one who writes. It counts up by one from
 	// the epoch, over outcomes, steps and renewed claims. A record that does not follow on the last one that counts is void: something
 	// that it builds on was lost, or it is a copy. The last field of the record.
@@ -2566,7 +2632,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[30]
+	mi := &file_actorlog_v1_records_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2578,7 +2644,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[30]
+	mi := &file_actorlog_v1_records_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2591,7 +2657,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{30}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Outcome) GetRef() int64 {
@@ -2804,6 +2870,13 @@ func (x *Outcome) GetPriorVersion() uint32 {
 	return 0
 }
 
+func (x *Outcome) GetParked() uint32 {
+	if x != nil {
+		return x.Parked
+	}
+	return 0
+}
+
 func (x *Outcome) GetPlace() int64 {
 	if x != nil && x.Place != nil {
 		return *x.Place
@@ -2848,7 +2921,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[31]
+	mi := &file_actorlog_v1_records_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2860,7 +2933,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[31]
+	mi := &file_actorlog_v1_records_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2873,7 +2946,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{31}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Step) GetRef() int64 {
@@ -2983,14 +3056,23 @@ type Claim struct {
 	// Place of a renewed claim in its term, as in Outcome.
 	Place *int64 `protobuf:"varint,6,opt,name=place,proto3,oneof" json:"place,omitempty"`
 	// Place up to which its writer knows that all records of the term were written.
-	Confirmed     *int64 `protobuf:"varint,7,opt,name=confirmed,proto3,oneof" json:"confirmed,omitempty"`
+	Confirmed *int64 `protobuf:"varint,7,opt,name=confirmed,proto3,oneof" json:"confirmed,omitempty"`
+	// How many terms before this one, without a break, their owners did not survive, and had not answered all that they found
+	// when they began.
+	Crashes uint32 `protobuf:"varint,8,opt,name=crashes,proto3" json:"crashes,omitempty"`
+	// End of the actions topic when the term began.
+	ActionsEnd int64 `protobuf:"varint,9,opt,name=actions_end,json=actionsEnd,proto3" json:"actions_end,omitempty"`
+	// Ref of the action that is about to run, of those that may be what the owners before did not survive. Unset: none.
+	Trying *int64 `protobuf:"varint,10,opt,name=trying,proto3,oneof" json:"trying,omitempty"`
+	// Its owner gives the shard away: the term has ended well.
+	Released      bool `protobuf:"varint,11,opt,name=released,proto3" json:"released,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Claim) Reset() {
 	*x = Claim{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[32]
+	mi := &file_actorlog_v1_records_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3002,7 +3084,7 @@ func (x *Claim) String() string {
 func (*Claim) ProtoMessage() {}
 
 func (x *Claim) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[32]
+	mi := &file_actorlog_v1_records_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3015,7 +3097,7 @@ func (x *Claim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claim.ProtoReflect.Descriptor instead.
 func (*Claim) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{32}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Claim) GetWorker() string {
@@ -3067,6 +3149,107 @@ func (x *Claim) GetConfirmed() int64 {
 	return 0
 }
 
+func (x *Claim) GetCrashes() uint32 {
+	if x != nil {
+		return x.Crashes
+	}
+	return 0
+}
+
+func (x *Claim) GetActionsEnd() int64 {
+	if x != nil {
+		return x.ActionsEnd
+	}
+	return 0
+}
+
+func (x *Claim) GetTrying() int64 {
+	if x != nil && x.Trying != nil {
+		return *x.Trying
+	}
+	return 0
+}
+
+func (x *Claim) GetReleased() bool {
+	if x != nil {
+		return x.Released
+	}
+	return false
+}
+
+// Parked is an action that was set aside, or an actor that is out of service.
+type Parked struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The actor: the key of its records.
+	Actor []byte `protobuf:"bytes,1,opt,name=actor,proto3" json:"actor,omitempty"`
+	// Action that was set aside.
+	Ref int64 `protobuf:"varint,2,opt,name=ref,proto3" json:"ref,omitempty"`
+	// Offset of its outcome in the events topic, or of the event from which on the actor cannot be read.
+	Offset int64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
+	// Why the actor cannot be read. Empty when an action was set aside.
+	Broken        string `protobuf:"bytes,4,opt,name=broken,proto3" json:"broken,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Parked) Reset() {
+	*x = Parked{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Parked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Parked) ProtoMessage() {}
+
+func (x *Parked) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Parked.ProtoReflect.Descriptor instead.
+func (*Parked) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *Parked) GetActor() []byte {
+	if x != nil {
+		return x.Actor
+	}
+	return nil
+}
+
+func (x *Parked) GetRef() int64 {
+	if x != nil {
+		return x.Ref
+	}
+	return 0
+}
+
+func (x *Parked) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *Parked) GetBroken() string {
+	if x != nil {
+		return x.Broken
+	}
+	return ""
+}
+
 // QueuedMessage is a message in a queue of an actor.
 type QueuedMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3088,7 +3271,7 @@ type QueuedMessage struct {
 
 func (x *QueuedMessage) Reset() {
 	*x = QueuedMessage{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[33]
+	mi := &file_actorlog_v1_records_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3100,7 +3283,7 @@ func (x *QueuedMessage) String() string {
 func (*QueuedMessage) ProtoMessage() {}
 
 func (x *QueuedMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[33]
+	mi := &file_actorlog_v1_records_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3113,7 +3296,7 @@ func (x *QueuedMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueuedMessage.ProtoReflect.Descriptor instead.
 func (*QueuedMessage) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{33}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *QueuedMessage) GetId() int64 {
@@ -3171,7 +3354,7 @@ type Asked struct {
 
 func (x *Asked) Reset() {
 	*x = Asked{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[34]
+	mi := &file_actorlog_v1_records_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3183,7 +3366,7 @@ func (x *Asked) String() string {
 func (*Asked) ProtoMessage() {}
 
 func (x *Asked) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[34]
+	mi := &file_actorlog_v1_records_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3196,7 +3379,7 @@ func (x *Asked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Asked.ProtoReflect.Descriptor instead.
 func (*Asked) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{34}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Asked) GetOrigin() *Origin {
@@ -3226,7 +3409,7 @@ type Settled struct {
 
 func (x *Settled) Reset() {
 	*x = Settled{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[35]
+	mi := &file_actorlog_v1_records_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3238,7 +3421,7 @@ func (x *Settled) String() string {
 func (*Settled) ProtoMessage() {}
 
 func (x *Settled) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[35]
+	mi := &file_actorlog_v1_records_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3251,7 +3434,7 @@ func (x *Settled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settled.ProtoReflect.Descriptor instead.
 func (*Settled) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{35}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Settled) GetPartition() int32 {
@@ -3283,7 +3466,7 @@ type KindCount struct {
 
 func (x *KindCount) Reset() {
 	*x = KindCount{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[36]
+	mi := &file_actorlog_v1_records_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3295,7 +3478,7 @@ func (x *KindCount) String() string {
 func (*KindCount) ProtoMessage() {}
 
 func (x *KindCount) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[36]
+	mi := &file_actorlog_v1_records_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3308,7 +3491,7 @@ func (x *KindCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KindCount.ProtoReflect.Descriptor instead.
 func (*KindCount) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{36}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *KindCount) GetKind() string {
@@ -3349,7 +3532,7 @@ type Recent struct {
 
 func (x *Recent) Reset() {
 	*x = Recent{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[37]
+	mi := &file_actorlog_v1_records_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3361,7 +3544,7 @@ func (x *Recent) String() string {
 func (*Recent) ProtoMessage() {}
 
 func (x *Recent) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[37]
+	mi := &file_actorlog_v1_records_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3374,7 +3557,7 @@ func (x *Recent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recent.ProtoReflect.Descriptor instead.
 func (*Recent) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{37}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Recent) GetKey() string {
@@ -3418,7 +3601,7 @@ type RefRange struct {
 
 func (x *RefRange) Reset() {
 	*x = RefRange{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[38]
+	mi := &file_actorlog_v1_records_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3430,7 +3613,7 @@ func (x *RefRange) String() string {
 func (*RefRange) ProtoMessage() {}
 
 func (x *RefRange) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[38]
+	mi := &file_actorlog_v1_records_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3443,7 +3626,7 @@ func (x *RefRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefRange.ProtoReflect.Descriptor instead.
 func (*RefRange) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{38}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RefRange) GetFirst() int64 {
@@ -3502,7 +3685,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[39]
+	mi := &file_actorlog_v1_records_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3514,7 +3697,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[39]
+	mi := &file_actorlog_v1_records_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3527,7 +3710,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{39}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Snapshot) GetActor() *Actor {
@@ -3665,14 +3848,16 @@ type Checkpoint struct {
 	// How many actors there are, by kind and version of their state.
 	Kinds []*KindCount `protobuf:"bytes,9,rep,name=kinds,proto3" json:"kinds,omitempty"`
 	// Number of the worker's version; see Claim.
-	Version       uint64 `protobuf:"varint,10,opt,name=version,proto3" json:"version,omitempty"`
+	Version uint64 `protobuf:"varint,10,opt,name=version,proto3" json:"version,omitempty"`
+	// What is parked at events_offset.
+	Parked        []*Parked `protobuf:"bytes,11,rep,name=parked,proto3" json:"parked,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[40]
+	mi := &file_actorlog_v1_records_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3684,7 +3869,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[40]
+	mi := &file_actorlog_v1_records_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3697,7 +3882,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{40}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Checkpoint) GetEventsOffset() int64 {
@@ -3770,6 +3955,13 @@ func (x *Checkpoint) GetVersion() uint64 {
 	return 0
 }
 
+func (x *Checkpoint) GetParked() []*Parked {
+	if x != nil {
+		return x.Parked
+	}
+	return nil
+}
+
 // Sender is how far one gateway's actions were read.
 type Sender struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3785,7 +3977,7 @@ type Sender struct {
 
 func (x *Sender) Reset() {
 	*x = Sender{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[41]
+	mi := &file_actorlog_v1_records_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3797,7 +3989,7 @@ func (x *Sender) String() string {
 func (*Sender) ProtoMessage() {}
 
 func (x *Sender) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[41]
+	mi := &file_actorlog_v1_records_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3810,7 +4002,7 @@ func (x *Sender) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sender.ProtoReflect.Descriptor instead.
 func (*Sender) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{41}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Sender) GetGateway() string {
@@ -3849,7 +4041,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[42]
+	mi := &file_actorlog_v1_records_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3861,7 +4053,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[42]
+	mi := &file_actorlog_v1_records_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3874,7 +4066,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{42}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Lease) GetGateway() string {
@@ -3976,7 +4168,8 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\rSocketMessage\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\bR\x04text\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\"\a\n" +
-	"\x05Sleep\"\x06\n" +
+	"\x05Sleep\"\t\n" +
+	"\aDismiss\"\x06\n" +
 	"\x04Wake\"\xa4\x01\n" +
 	"\x06Origin\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\x05R\tpartition\x12\x14\n" +
@@ -3984,7 +4177,7 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\x03ref\x18\x03 \x01(\x03R\x03ref\x12\x16\n" +
 	"\x06number\x18\x04 \x01(\rR\x06number\x12\x18\n" +
 	"\asettled\x18\x05 \x01(\x03R\asettled\x12\"\n" +
-	"\x02by\x18\x06 \x01(\v2\x12.actorlog.v1.ActorR\x02by\"\x94\t\n" +
+	"\x02by\x18\x06 \x01(\v2\x12.actorlog.v1.ActorR\x02by\"\xf1\t\n" +
 	"\x06Action\x12(\n" +
 	"\x05actor\x18\x01 \x01(\v2\x12.actorlog.v1.ActorR\x05actor\x12\x1d\n" +
 	"\n" +
@@ -3999,7 +4192,8 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\x06origin\x18\t \x01(\v2\x13.actorlog.v1.OriginR\x06origin\x12(\n" +
 	"\x05chain\x18\n" +
 	" \x03(\v2\x12.actorlog.v1.ActorR\x05chain\x12(\n" +
-	"\x10deadline_unix_ms\x18\v \x01(\x03R\x0edeadlineUnixMs\x12-\n" +
+	"\x10deadline_unix_ms\x18\v \x01(\x03R\x0edeadlineUnixMs\x12\x1d\n" +
+	"\aunparks\x18\f \x01(\x03H\x01R\aunparks\x88\x01\x01\x12-\n" +
 	"\x06invoke\x18\x14 \x01(\v2\x13.actorlog.v1.InvokeH\x00R\x06invoke\x120\n" +
 	"\aresolve\x18\x15 \x01(\v2\x14.actorlog.v1.ResolveH\x00R\aresolve\x12'\n" +
 	"\x04read\x18\x16 \x01(\v2\x11.actorlog.v1.ReadH\x00R\x04read\x120\n" +
@@ -4015,8 +4209,11 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\arequest\x18\x1e \x01(\v2\x14.actorlog.v1.RequestH\x00R\arequest\x12C\n" +
 	"\x0esocket_message\x18\x1f \x01(\v2\x1a.actorlog.v1.SocketMessageH\x00R\rsocketMessage\x12*\n" +
 	"\x05sleep\x18  \x01(\v2\x12.actorlog.v1.SleepH\x00R\x05sleep\x12'\n" +
-	"\x04wake\x18! \x01(\v2\x11.actorlog.v1.WakeH\x00R\x04wakeB\x06\n" +
-	"\x04body\"\xe0\x01\n" +
+	"\x04wake\x18! \x01(\v2\x11.actorlog.v1.WakeH\x00R\x04wake\x120\n" +
+	"\adismiss\x18\" \x01(\v2\x14.actorlog.v1.DismissH\x00R\adismissB\x06\n" +
+	"\x04bodyB\n" +
+	"\n" +
+	"\b_unparks\"\xe0\x01\n" +
 	"\n" +
 	"Connection\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
@@ -4077,7 +4274,7 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
 	"\targs_json\x18\x02 \x01(\fR\bargsJson\x12\x0e\n" +
 	"\x02to\x18\x03 \x01(\tR\x02to\x12\x16\n" +
-	"\x06except\x18\x04 \x03(\tR\x06except\"\x88\n" +
+	"\x06except\x18\x04 \x03(\tR\x06except\"\xa0\n" +
 	"\n" +
 	"\aOutcome\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\x03R\x03ref\x12\x14\n" +
@@ -4117,7 +4314,8 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\bresponse\x18\x1b \x01(\v2\x15.actorlog.v1.ResponseR\bresponse\x12%\n" +
 	"\x0eguarded_events\x18\x1c \x03(\tR\rguardedEvents\x12\x1a\n" +
 	"\bwarnings\x18\x1d \x03(\tR\bwarnings\x12(\n" +
-	"\rprior_version\x18\x1f \x01(\rH\x04R\fpriorVersion\x88\x01\x01\x12\x19\n" +
+	"\rprior_version\x18\x1f \x01(\rH\x04R\fpriorVersion\x88\x01\x01\x12\x16\n" +
+	"\x06parked\x18  \x01(\rR\x06parked\x12\x19\n" +
 	"\x05place\x18\x1e \x01(\x03H\x05R\x05place\x88\x01\x01B\a\n" +
 	"\x05_prevB\x0e\n" +
 	"\f_result_jsonB\n" +
@@ -4146,7 +4344,7 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\x05place\x18\x1e \x01(\x03H\x02R\x05place\x88\x01\x01B\x0e\n" +
 	"\f_result_jsonB\a\n" +
 	"\x05_prevB\b\n" +
-	"\x06_place\"\x8d\x02\n" +
+	"\x06_place\"\x8c\x03\n" +
 	"\x05Claim\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12!\n" +
 	"\fcode_version\x18\x02 \x01(\tR\vcodeVersion\x12&\n" +
@@ -4155,11 +4353,23 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"timeUnixMs\x12\x18\n" +
 	"\aversion\x18\x05 \x01(\x04R\aversion\x12\x19\n" +
 	"\x05place\x18\x06 \x01(\x03H\x01R\x05place\x88\x01\x01\x12!\n" +
-	"\tconfirmed\x18\a \x01(\x03H\x02R\tconfirmed\x88\x01\x01B\x0f\n" +
+	"\tconfirmed\x18\a \x01(\x03H\x02R\tconfirmed\x88\x01\x01\x12\x18\n" +
+	"\acrashes\x18\b \x01(\rR\acrashes\x12\x1f\n" +
+	"\vactions_end\x18\t \x01(\x03R\n" +
+	"actionsEnd\x12\x1b\n" +
+	"\x06trying\x18\n" +
+	" \x01(\x03H\x03R\x06trying\x88\x01\x01\x12\x1a\n" +
+	"\breleased\x18\v \x01(\bR\breleasedB\x0f\n" +
 	"\r_renews_epochB\b\n" +
 	"\x06_placeB\f\n" +
 	"\n" +
-	"_confirmed\"\xa0\x01\n" +
+	"_confirmedB\t\n" +
+	"\a_trying\"`\n" +
+	"\x06Parked\x12\x14\n" +
+	"\x05actor\x18\x01 \x01(\fR\x05actor\x12\x10\n" +
+	"\x03ref\x18\x02 \x01(\x03R\x03ref\x12\x16\n" +
+	"\x06offset\x18\x03 \x01(\x03R\x06offset\x12\x16\n" +
+	"\x06broken\x18\x04 \x01(\tR\x06broken\"\xa0\x01\n" +
 	"\rQueuedMessage\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x14\n" +
 	"\x05queue\x18\x02 \x01(\tR\x05queue\x12\x1b\n" +
@@ -4207,7 +4417,7 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\x05queue\x18\r \x03(\v2\x1a.actorlog.v1.QueuedMessageR\x05queue\x12(\n" +
 	"\x05asked\x18\x0e \x03(\v2\x12.actorlog.v1.AskedR\x05asked\x12.\n" +
 	"\asettled\x18\x0f \x03(\v2\x14.actorlog.v1.SettledR\asettled\x12'\n" +
-	"\x05steps\x18\x10 \x03(\v2\x11.actorlog.v1.StepR\x05steps\"\xe4\x02\n" +
+	"\x05steps\x18\x10 \x03(\v2\x11.actorlog.v1.StepR\x05steps\"\x91\x03\n" +
 	"\n" +
 	"Checkpoint\x12#\n" +
 	"\revents_offset\x18\x01 \x01(\x03R\feventsOffset\x12%\n" +
@@ -4221,7 +4431,8 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\vundelivered\x18\b \x03(\x03R\vundelivered\x12,\n" +
 	"\x05kinds\x18\t \x03(\v2\x16.actorlog.v1.KindCountR\x05kinds\x12\x18\n" +
 	"\aversion\x18\n" +
-	" \x01(\x04R\aversion\"`\n" +
+	" \x01(\x04R\aversion\x12+\n" +
+	"\x06parked\x18\v \x03(\v2\x13.actorlog.v1.ParkedR\x06parked\"`\n" +
 	"\x06Sender\x12\x18\n" +
 	"\agateway\x18\x01 \x01(\tR\agateway\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12 \n" +
@@ -4251,7 +4462,7 @@ func file_actorlog_v1_records_proto_rawDescGZIP() []byte {
 }
 
 var file_actorlog_v1_records_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_actorlog_v1_records_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_actorlog_v1_records_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_actorlog_v1_records_proto_goTypes = []any{
 	(Lifecycle)(0),        // 0: actorlog.v1.Lifecycle
 	(Creation_Policy)(0),  // 1: actorlog.v1.Creation.Policy
@@ -4276,29 +4487,31 @@ var file_actorlog_v1_records_proto_goTypes = []any{
 	(*Response)(nil),      // 20: actorlog.v1.Response
 	(*SocketMessage)(nil), // 21: actorlog.v1.SocketMessage
 	(*Sleep)(nil),         // 22: actorlog.v1.Sleep
-	(*Wake)(nil),          // 23: actorlog.v1.Wake
-	(*Origin)(nil),        // 24: actorlog.v1.Origin
-	(*Action)(nil),        // 25: actorlog.v1.Action
-	(*Connection)(nil),    // 26: actorlog.v1.Connection
-	(*Disconnected)(nil),  // 27: actorlog.v1.Disconnected
-	(*Frame)(nil),         // 28: actorlog.v1.Frame
-	(*Schedule)(nil),      // 29: actorlog.v1.Schedule
-	(*Send)(nil),          // 30: actorlog.v1.Send
-	(*Error)(nil),         // 31: actorlog.v1.Error
-	(*Broadcast)(nil),     // 32: actorlog.v1.Broadcast
-	(*Outcome)(nil),       // 33: actorlog.v1.Outcome
-	(*Step)(nil),          // 34: actorlog.v1.Step
-	(*Claim)(nil),         // 35: actorlog.v1.Claim
-	(*QueuedMessage)(nil), // 36: actorlog.v1.QueuedMessage
-	(*Asked)(nil),         // 37: actorlog.v1.Asked
-	(*Settled)(nil),       // 38: actorlog.v1.Settled
-	(*KindCount)(nil),     // 39: actorlog.v1.KindCount
-	(*Recent)(nil),        // 40: actorlog.v1.Recent
-	(*RefRange)(nil),      // 41: actorlog.v1.RefRange
-	(*Snapshot)(nil),      // 42: actorlog.v1.Snapshot
-	(*Checkpoint)(nil),    // 43: actorlog.v1.Checkpoint
-	(*Sender)(nil),        // 44: actorlog.v1.Sender
-	(*Lease)(nil),         // 45: actorlog.v1.Lease
+	(*Dismiss)(nil),       // 23: actorlog.v1.Dismiss
+	(*Wake)(nil),          // 24: actorlog.v1.Wake
+	(*Origin)(nil),        // 25: actorlog.v1.Origin
+	(*Action)(nil),        // 26: actorlog.v1.Action
+	(*Connection)(nil),    // 27: actorlog.v1.Connection
+	(*Disconnected)(nil),  // 28: actorlog.v1.Disconnected
+	(*Frame)(nil),         // 29: actorlog.v1.Frame
+	(*Schedule)(nil),      // 30: actorlog.v1.Schedule
+	(*Send)(nil),          // 31: actorlog.v1.Send
+	(*Error)(nil),         // 32: actorlog.v1.Error
+	(*Broadcast)(nil),     // 33: actorlog.v1.Broadcast
+	(*Outcome)(nil),       // 34: actorlog.v1.Outcome
+	(*Step)(nil),          // 35: actorlog.v1.Step
+	(*Claim)(nil),         // 36: actorlog.v1.Claim
+	(*Parked)(nil),        // 37: actorlog.v1.Parked
+	(*QueuedMessage)(nil), // 38: actorlog.v1.QueuedMessage
+	(*Asked)(nil),         // 39: actorlog.v1.Asked
+	(*Settled)(nil),       // 40: actorlog.v1.Settled
+	(*KindCount)(nil),     // 41: actorlog.v1.KindCount
+	(*Recent)(nil),        // 42: actorlog.v1.Recent
+	(*RefRange)(nil),      // 43: actorlog.v1.RefRange
+	(*Snapshot)(nil),      // 44: actorlog.v1.Snapshot
+	(*Checkpoint)(nil),    // 45: actorlog.v1.Checkpoint
+	(*Sender)(nil),        // 46: actorlog.v1.Sender
+	(*Lease)(nil),         // 47: actorlog.v1.Lease
 }
 var file_actorlog_v1_records_proto_depIdxs = []int32{
 	1,  // 0: actorlog.v1.Creation.policy:type_name -> actorlog.v1.Creation.Policy
@@ -4311,7 +4524,7 @@ var file_actorlog_v1_records_proto_depIdxs = []int32{
 	4,  // 7: actorlog.v1.Action.caller:type_name -> actorlog.v1.Caller
 	5,  // 8: actorlog.v1.Action.creation:type_name -> actorlog.v1.Creation
 	11, // 9: actorlog.v1.Action.handshake:type_name -> actorlog.v1.Handshake
-	24, // 10: actorlog.v1.Action.origin:type_name -> actorlog.v1.Origin
+	25, // 10: actorlog.v1.Action.origin:type_name -> actorlog.v1.Origin
 	3,  // 11: actorlog.v1.Action.chain:type_name -> actorlog.v1.Actor
 	6,  // 12: actorlog.v1.Action.invoke:type_name -> actorlog.v1.Invoke
 	7,  // 13: actorlog.v1.Action.resolve:type_name -> actorlog.v1.Resolve
@@ -4326,44 +4539,46 @@ var file_actorlog_v1_records_proto_depIdxs = []int32{
 	19, // 22: actorlog.v1.Action.request:type_name -> actorlog.v1.Request
 	21, // 23: actorlog.v1.Action.socket_message:type_name -> actorlog.v1.SocketMessage
 	22, // 24: actorlog.v1.Action.sleep:type_name -> actorlog.v1.Sleep
-	23, // 25: actorlog.v1.Action.wake:type_name -> actorlog.v1.Wake
-	31, // 26: actorlog.v1.Disconnected.error:type_name -> actorlog.v1.Error
-	21, // 27: actorlog.v1.Frame.message:type_name -> actorlog.v1.SocketMessage
-	2,  // 28: actorlog.v1.Schedule.missed:type_name -> actorlog.v1.Schedule.Missed
-	3,  // 29: actorlog.v1.Send.actor:type_name -> actorlog.v1.Actor
-	5,  // 30: actorlog.v1.Send.creation:type_name -> actorlog.v1.Creation
-	6,  // 31: actorlog.v1.Send.invoke:type_name -> actorlog.v1.Invoke
-	3,  // 32: actorlog.v1.Outcome.actor:type_name -> actorlog.v1.Actor
-	25, // 33: actorlog.v1.Outcome.action:type_name -> actorlog.v1.Action
-	31, // 34: actorlog.v1.Outcome.error:type_name -> actorlog.v1.Error
-	32, // 35: actorlog.v1.Outcome.broadcasts:type_name -> actorlog.v1.Broadcast
-	0,  // 36: actorlog.v1.Outcome.lifecycle:type_name -> actorlog.v1.Lifecycle
-	29, // 37: actorlog.v1.Outcome.scheduled:type_name -> actorlog.v1.Schedule
-	30, // 38: actorlog.v1.Outcome.sends:type_name -> actorlog.v1.Send
-	26, // 39: actorlog.v1.Outcome.connected:type_name -> actorlog.v1.Connection
-	27, // 40: actorlog.v1.Outcome.disconnected:type_name -> actorlog.v1.Disconnected
-	28, // 41: actorlog.v1.Outcome.frames:type_name -> actorlog.v1.Frame
-	17, // 42: actorlog.v1.Outcome.completed:type_name -> actorlog.v1.Completion
-	20, // 43: actorlog.v1.Outcome.response:type_name -> actorlog.v1.Response
-	3,  // 44: actorlog.v1.Step.actor:type_name -> actorlog.v1.Actor
-	31, // 45: actorlog.v1.Step.error:type_name -> actorlog.v1.Error
-	24, // 46: actorlog.v1.Asked.origin:type_name -> actorlog.v1.Origin
-	3,  // 47: actorlog.v1.Snapshot.actor:type_name -> actorlog.v1.Actor
-	40, // 48: actorlog.v1.Snapshot.recent:type_name -> actorlog.v1.Recent
-	41, // 49: actorlog.v1.Snapshot.refused:type_name -> actorlog.v1.RefRange
-	26, // 50: actorlog.v1.Snapshot.connections:type_name -> actorlog.v1.Connection
-	29, // 51: actorlog.v1.Snapshot.schedules:type_name -> actorlog.v1.Schedule
-	36, // 52: actorlog.v1.Snapshot.queue:type_name -> actorlog.v1.QueuedMessage
-	37, // 53: actorlog.v1.Snapshot.asked:type_name -> actorlog.v1.Asked
-	38, // 54: actorlog.v1.Snapshot.settled:type_name -> actorlog.v1.Settled
-	34, // 55: actorlog.v1.Snapshot.steps:type_name -> actorlog.v1.Step
-	44, // 56: actorlog.v1.Checkpoint.senders:type_name -> actorlog.v1.Sender
-	39, // 57: actorlog.v1.Checkpoint.kinds:type_name -> actorlog.v1.KindCount
-	58, // [58:58] is the sub-list for method output_type
-	58, // [58:58] is the sub-list for method input_type
-	58, // [58:58] is the sub-list for extension type_name
-	58, // [58:58] is the sub-list for extension extendee
-	0,  // [0:58] is the sub-list for field type_name
+	24, // 25: actorlog.v1.Action.wake:type_name -> actorlog.v1.Wake
+	23, // 26: actorlog.v1.Action.dismiss:type_name -> actorlog.v1.Dismiss
+	32, // 27: actorlog.v1.Disconnected.error:type_name -> actorlog.v1.Error
+	21, // 28: actorlog.v1.Frame.message:type_name -> actorlog.v1.SocketMessage
+	2,  // 29: actorlog.v1.Schedule.missed:type_name -> actorlog.v1.Schedule.Missed
+	3,  // 30: actorlog.v1.Send.actor:type_name -> actorlog.v1.Actor
+	5,  // 31: actorlog.v1.Send.creation:type_name -> actorlog.v1.Creation
+	6,  // 32: actorlog.v1.Send.invoke:type_name -> actorlog.v1.Invoke
+	3,  // 33: actorlog.v1.Outcome.actor:type_name -> actorlog.v1.Actor
+	26, // 34: actorlog.v1.Outcome.action:type_name -> actorlog.v1.Action
+	32, // 35: actorlog.v1.Outcome.error:type_name -> actorlog.v1.Error
+	33, // 36: actorlog.v1.Outcome.broadcasts:type_name -> actorlog.v1.Broadcast
+	0,  // 37: actorlog.v1.Outcome.lifecycle:type_name -> actorlog.v1.Lifecycle
+	30, // 38: actorlog.v1.Outcome.scheduled:type_name -> actorlog.v1.Schedule
+	31, // 39: actorlog.v1.Outcome.sends:type_name -> actorlog.v1.Send
+	27, // 40: actorlog.v1.Outcome.connected:type_name -> actorlog.v1.Connection
+	28, // 41: actorlog.v1.Outcome.disconnected:type_name -> actorlog.v1.Disconnected
+	29, // 42: actorlog.v1.Outcome.frames:type_name -> actorlog.v1.Frame
+	17, // 43: actorlog.v1.Outcome.completed:type_name -> actorlog.v1.Completion
+	20, // 44: actorlog.v1.Outcome.response:type_name -> actorlog.v1.Response
+	3,  // 45: actorlog.v1.Step.actor:type_name -> actorlog.v1.Actor
+	32, // 46: actorlog.v1.Step.error:type_name -> actorlog.v1.Error
+	25, // 47: actorlog.v1.Asked.origin:type_name -> actorlog.v1.Origin
+	3,  // 48: actorlog.v1.Snapshot.actor:type_name -> actorlog.v1.Actor
+	42, // 49: actorlog.v1.Snapshot.recent:type_name -> actorlog.v1.Recent
+	43, // 50: actorlog.v1.Snapshot.refused:type_name -> actorlog.v1.RefRange
+	27, // 51: actorlog.v1.Snapshot.connections:type_name -> actorlog.v1.Connection
+	30, // 52: actorlog.v1.Snapshot.schedules:type_name -> actorlog.v1.Schedule
+	38, // 53: actorlog.v1.Snapshot.queue:type_name -> actorlog.v1.QueuedMessage
+	39, // 54: actorlog.v1.Snapshot.asked:type_name -> actorlog.v1.Asked
+	40, // 55: actorlog.v1.Snapshot.settled:type_name -> actorlog.v1.Settled
+	35, // 56: actorlog.v1.Snapshot.steps:type_name -> actorlog.v1.Step
+	46, // 57: actorlog.v1.Checkpoint.senders:type_name -> actorlog.v1.Sender
+	41, // 58: actorlog.v1.Checkpoint.kinds:type_name -> actorlog.v1.KindCount
+	37, // 59: actorlog.v1.Checkpoint.parked:type_name -> actorlog.v1.Parked
+	60, // [60:60] is the sub-list for method output_type
+	60, // [60:60] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_actorlog_v1_records_proto_init() }
@@ -4371,7 +4586,7 @@ func file_actorlog_v1_records_proto_init() {
 	if File_actorlog_v1_records_proto != nil {
 		return
 	}
-	file_actorlog_v1_records_proto_msgTypes[22].OneofWrappers = []any{
+	file_actorlog_v1_records_proto_msgTypes[23].OneofWrappers = []any{
 		(*Action_Invoke)(nil),
 		(*Action_Resolve)(nil),
 		(*Action_Read)(nil),
@@ -4386,17 +4601,18 @@ func file_actorlog_v1_records_proto_init() {
 		(*Action_SocketMessage)(nil),
 		(*Action_Sleep)(nil),
 		(*Action_Wake)(nil),
+		(*Action_Dismiss)(nil),
 	}
-	file_actorlog_v1_records_proto_msgTypes[30].OneofWrappers = []any{}
 	file_actorlog_v1_records_proto_msgTypes[31].OneofWrappers = []any{}
 	file_actorlog_v1_records_proto_msgTypes[32].OneofWrappers = []any{}
+	file_actorlog_v1_records_proto_msgTypes[33].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_actorlog_v1_records_proto_rawDesc), len(file_actorlog_v1_records_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   43,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
