@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -98,6 +99,9 @@ func (r *run) check() {
 		if s := states[q.key]; q.kind == "pay" && q.err == nil && q.done && s.Charged[q.token] != q.result {
 			r.problem("%s was charged %d for %q, and the caller was told %d", q.key, s.Charged[q.token], q.token, q.result)
 		}
+	}
+	for _, early := range r.world.early {
+		r.problem("%s", early)
 	}
 	r.checkConns(counts)
 	r.checkLog(states)
@@ -238,8 +242,13 @@ func (r *run) fold(fence *machine.Fence, record *eventlog.Record, actors map[sch
 		if !fence.Admits(schemas.PlaceOf(record.Value)) {
 			return
 		}
-		if _, err := actors[hash].Apply(record.Offset, m); err != nil {
+		step := actors[hash].StepOf(m.Ref, 0)
+		counts, err := actors[hash].Apply(record.Offset, m)
+		if err != nil {
 			r.problem("the outcome at %d of events: %v\n%s", record.Offset, err, r.dump(m.Actor.Key[0]))
+		}
+		if counts && step != nil && m.Error == nil && !bytes.Equal(step.ResultJson, m.ResultJson) {
+			r.problem("the outcome at %d of events says %s, and its step was recorded as %s", record.Offset, m.ResultJson, step.ResultJson)
 		}
 	case *actorlogv1.Step:
 		if fence.Admits(schemas.PlaceOf(record.Value)) {

@@ -14,5 +14,8 @@
 //   - so is what follows from it: calls and messages to other actors, schedules that fired, steps, ends of connections;
 //   - a subscriber that followed, and resumed where it was cut off, got every token once and in order;
 //   - the log read from scratch gives the states that the workers serve, and each action has one outcome that counts;
+//   - no schedule fired before its time, and what an action returned is what its recorded step said;
 //   - everything that was asked has been answered.
+//
+// Package bite breaks the rules that these rest on, one after the other, and shows which seed notices.
 package sim

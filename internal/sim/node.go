@@ -46,6 +46,8 @@ type outside struct {
 	mu   sync.Mutex
 	runs map[string]int
 	next int
+	// early is the firings of schedules before their time.
+	early []string
 }
 
 func (o *outside) pay(token string) int {
@@ -54,6 +56,15 @@ func (o *outside) pay(token string) int {
 	o.runs[token]++
 	o.next++
 	return o.next
+}
+
+// fired notes a firing that comes before its time.
+func (o *outside) fired(c *actor.Ctx, token string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if at := c.ScheduledTime(); c.Now().Before(at) {
+		o.early = append(o.early, fmt.Sprintf("%q fired at %v, and not at %v", token, c.Now(), at))
+	}
 }
 
 func (s *node) note(c *actor.Ctx, token string) int {
@@ -105,6 +116,7 @@ func register(world *outside) func(*actor.Registry) {
 			return s.note(c, o.Token), nil
 		})
 		actor.On(r, tick, func(s *node, c *actor.Ctx, o order) (int, error) {
+			world.fired(c, o.Token)
 			n := 0
 			for _, token := range s.Tokens {
 				if strings.HasPrefix(token, o.Token+"/tick") {
