@@ -27,6 +27,11 @@ SEEDS ?= 10000
 sim:
 	go test -count=1 -timeout 0 ./internal/sim -run TestSeeds -args -seeds=$(SEEDS)
 
+# Breaks one rule after the other, and shows which seed of the simulation notices; about a minute.
+.PHONY: bite
+bite:
+	go run ./internal/sim/bite
+
 # The real programs, and the published npm clients: needs Node 20 or later. Pages are tested where
 # there is a Chromium.
 .PHONY: e2e

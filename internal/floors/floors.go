@@ -85,6 +85,7 @@ var Table = []Package{
 	{"docs", 7, Free},
 	{"docs/snippets", 7, Free},
 	{"e2e", 7, Free},
+	{"internal/sim/bite", 7, Free},
 }
 
 // Only is an import that is not for everybody.

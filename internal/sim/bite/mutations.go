@@ -1,0 +1,79 @@
+package main
+
+// mutation breaks one rule.
+type mutation struct {
+	name  string
+	edits []edit
+}
+
+// edit replaces a text that stands in a file exactly once. A mutation has several where the rule is kept in several places, and not
+// more than one for a file.
+type edit struct{ file, text, with string }
+
+// mutations are the rules that the promises rest on. Whoever rewrites one of these places breaks it here anew.
+var mutations = []mutation{
+	{"epochs of the fence: what an earlier owner writes counts", []edit{{
+		"actors/machine/fence.go",
+		"f.epoch == NoEpoch || epoch != f.epoch {", "f.epoch == NoEpoch {",
+	}}},
+	{"places of the fence: what builds on a lost record counts", []edit{{
+		"actors/machine/fence.go",
+		"return f.follows(place) && f.certain", "return f.certain",
+	}}},
+	{"refs: an action that has its outcome gets another", []edit{{
+		"actors/machine/actor.go",
+		"if ref <= a.LastRef {\n\t\treturn true", "if ref <= a.LastRef {\n\t\treturn false",
+	}}},
+	{"idempotency keys: a repeat is carried out", []edit{{
+		"actors/machine/step.go",
+		"if r, ok := a.recall(action.IdempotencyKey); ok {", "if r, ok := a.recall(action.IdempotencyKey); ok && false {",
+	}}},
+	{"origins: a request of another actor that comes again is carried out", []edit{{
+		"actors/machine/step.go",
+		"if offset, ok := a.askedBefore(o); ok {", "if offset, ok := a.askedBefore(o); ok && false {",
+	}}},
+	{"settled: a request whose answer is forgotten is carried out when it comes late", []edit{{
+		"actors/machine/step.go",
+		"if a.late(o) {", "if a.late(o) && false {",
+	}}},
+	{"rollback: what a failed action did to the state stays in memory", []edit{{
+		"actors/actor/job.go",
+		"r.done.Err = err\n\t\treturn r.done\n\t}\n\tr.done.Live = r.live", "r.done.Err = err\n\t}\n\tr.done.Live = r.live",
+	}, {
+		"actors/host/execution.go",
+		"if !c.head.Alive || eff.Outcome.Error != nil {\n\t\tc.live = nil", "if !c.head.Alive {\n\t\tc.live = nil",
+	}}},
+	{"rollback: what a failed action did to the state, and sent, is recorded", []edit{{
+		"actors/actor/job.go",
+		"r.done.Err = err\n\t\treturn r.done\n\t}\n\tr.done.Live = r.live",
+		"r.done.Base, _ = r.d.Save(r.live)\n\t\tr.done.BaseEffects, r.done.Err = r.c.effects, err\n\t\treturn r.done\n\t}\n\tr.done.Live = r.live",
+	}}},
+	{"low watermark: a checkpoint passes over actions that are not answered", []edit{{
+		"actors/host/checkpoint.go",
+		"ActionsOffset: s.window.Low(),", "ActionsOffset: s.nextRead,",
+	}}},
+	{"outbox: messages of outcomes after the checkpoint are forgotten", []edit{{
+		"actors/host/recover.go",
+		"if len(o.Sends) > 0 {", "if len(o.Sends) > 0 && false {",
+	}}},
+	{"outbox: messages of outcomes before the checkpoint are forgotten", []edit{{
+		"actors/host/recover.go",
+		"range mark.GetUndelivered() {", "range mark.GetUndelivered()[:0] {",
+	}}},
+	{"copies: an action that the transport wrote twice is carried out twice", []edit{{
+		"actors/machine/window.go",
+		"if sequence <= w.read[gateway].sequence {", "if sequence < w.read[gateway].sequence-1000 {",
+	}}},
+	{"gateway: outcomes that do not count are delivered", []edit{{
+		"actors/remote/follow.go",
+		"counts = s.fence.Admits(schemas.PlaceOf(r.Value))", "_ = s.fence.Admits(schemas.PlaceOf(r.Value))\n\t\tcounts = true",
+	}}},
+	{"schedules: a firing counts although the schedule has moved on", []edit{{
+		"actors/machine/schedule.go",
+		"s == nil || s.DueUnixMs != f.DueUnixMs {", "s == nil {",
+	}}},
+	{"steps: a recorded step is forgotten with its worker", []edit{{
+		"actors/host/recover.go",
+		"c.head.ApplyStep(r.Offset, step)", "_ = step",
+	}}},
+}
