@@ -84,8 +84,8 @@ func (s *shard) writeCheckpoint(ctx context.Context, mark *actorlogv1.Checkpoint
 	for i := range changed {
 		a := &changed[i]
 		record := eventlog.Record{Partition: s.partition, Key: a.Hash[:], Headers: []eventlog.Header{typeSnapshot}}
-		if a.Generation == 0 && a.LastAnswered() < mark.ActionsOffset {
-			// Never lived, and none of its actions will be read again: a tombstone.
+		if a.Generation == 0 && a.LastAnswered() < mark.ActionsOffset && len(a.Steps) == 0 {
+			// Never lived, none of its actions will be read again, and none is about to create it: a tombstone.
 			if err := batch.drop(s.partition, a.Hash); err != nil {
 				return 0, err
 			}
