@@ -27,7 +27,7 @@ SEEDS ?= 10000
 sim:
 	go test -count=1 -timeout 0 ./internal/sim -run TestSeeds -args -seeds=$(SEEDS)
 
-# Breaks one rule after the other, and shows which seed of the simulation notices; about a minute.
+# Breaks one rule after the other, and shows which seed of the simulation notices; about two minutes.
 .PHONY: bite
 bite:
 	go run ./internal/sim/bite

@@ -17,5 +17,10 @@
 //   - no schedule fired before its time, and what an action returned is what its recorded step said;
 //   - everything that was asked has been answered.
 //
+// # The same with other settings
+//
+// TestMetamorphic plays scripts without faults of the log, with other numbers of shards and snapshots, without the local store, asleep between any two operations, with a
+// crash after every append, and compares all that can be observed.
+//
 // Package bite breaks the rules that these rest on, one after the other, and shows which seed notices.
 package sim
