@@ -45,7 +45,7 @@ type Config struct {
 
 	// ResolveTimeout bounds looking up or creating an actor, and opening a connection to it. Default 15 s.
 	ResolveTimeout time.Duration
-	// WriteTimeout bounds one write to a socket or event stream. Default 10 s.
+	// WriteTimeout bounds one write to a socket, and the taking of each 64 KiB of an answer or event stream. Default 10 s.
 	WriteTimeout time.Duration
 	// CloseTimeout bounds closing a socket: flushing what waits, and the peer's answer. Default 3 s.
 	CloseTimeout time.Duration
@@ -59,7 +59,7 @@ type Config struct {
 	// Some clients reconnect at once all the same, for ever. Default 500 ms; -1 is none.
 	RejectDelay time.Duration
 
-	// BodyTimeout bounds the arrival of a request's body. Default 30 s.
+	// BodyTimeout bounds the arrival of a request's body, from the end of its headers. Default 30 s.
 	BodyTimeout time.Duration
 
 	// MaxRejections is how many sockets of one client address may be rejected per minute, for errors after which

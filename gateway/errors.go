@@ -26,6 +26,7 @@ var (
 	errNoRoute        = &wire.Error{Group: "api", Code: "not_found", Message: "There is nothing at this path."}
 	errTooLongIn      = &wire.Error{Group: "message", Code: "incoming_too_long", Message: "Incoming message too long"}
 	errTooLongOut     = &wire.Error{Group: "message", Code: "outgoing_too_long", Message: "Outgoing message too long"}
+	errEncoded        = &wire.Error{Group: "message", Code: "encoded", Message: "The body has a Content-Encoding. Send it as it is."}
 	errGoingAway      = &wire.Error{Group: "ws", Code: "going_away", Message: "The gateway is shutting down."}
 	errSlowConsumer   = &wire.Error{Group: "guard", Code: "slow_consumer", Message: "The connection did not read its events fast enough."}
 	errEventsMissed   = &wire.Error{Group: "guard", Code: "events_missed", Message: "Events were missed. Connect again."}
@@ -93,6 +94,8 @@ func rivetStatus(e *wire.Error) int {
 	switch e.Group + "." + e.Code {
 	case "actor.kind_not_found", "handler.request_not_defined", "handler.websocket_not_defined":
 		return http.StatusNotFound
+	case "message.encoded":
+		return http.StatusUnsupportedMediaType
 	case "actor.idempotency_key_reused":
 		return http.StatusConflict
 	case "actorlog.outcome_unknown":

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/actorlog/actorlog/actors/remote"
@@ -141,6 +142,17 @@ func ended(d *remote.Delivery) uint32 {
 	return 0
 }
 
+// unencodedBody is readBody for a body that is to be understood here: it must not be compressed, for a few bytes
+// can stand for gigabytes.
+func unencodedBody(r *http.Request, limit int) ([]byte, error) {
+	for _, coding := range r.Header.Values("Content-Encoding") {
+		if coding != "" && !strings.EqualFold(coding, "identity") {
+			return nil, errEncoded
+		}
+	}
+	return readBody(r, limit)
+}
+
 // readBody reads a request's body of at most limit bytes, however it was sent.
 func readBody(r *http.Request, limit int) ([]byte, error) {
 	if r.ContentLength > int64(limit) {
@@ -158,7 +170,7 @@ func readBody(r *http.Request, limit int) ([]byte, error) {
 
 // jsonBody reads a body that is one JSON value, without insignificant space; nil if it is empty.
 func jsonBody(r *http.Request, limit int) ([]byte, error) {
-	body, err := readBody(r, limit)
+	body, err := unencodedBody(r, limit)
 	if err != nil {
 		return nil, err
 	}

@@ -109,7 +109,7 @@ func (g *Gateway) rivetActorsRequest(c *gin.Context) (to address, req wire.Actor
 	if key, err = idempotencyKey(r.Header); err != nil {
 		return to, req, "", err
 	}
-	body, err := readBody(r, g.cfg.MaxInputBytes/3*4+actorsOverheadBytes) // base64
+	body, err := unencodedBody(r, g.cfg.MaxInputBytes/3*4+actorsOverheadBytes) // base64
 	if err != nil {
 		return to, req, "", err
 	}
@@ -265,7 +265,7 @@ func (g *Gateway) rivetPost(c *gin.Context, route wire.GatewayRequest, limit int
 		g.failMethod(c, http.MethodPost)
 		return f, nil, false
 	}
-	body, err := readBody(r, limit)
+	body, err := unencodedBody(r, limit)
 	if err != nil {
 		g.fail(c, err)
 		return f, nil, false

@@ -327,8 +327,6 @@ func (s *stream) flush() error {
 	if s.buf.Len() == 0 {
 		return nil
 	}
-	// Not every connection has deadlines; then a stuck client holds its own goroutine only.
-	_ = s.control.SetWriteDeadline(time.Now().Add(s.g.cfg.WriteTimeout))
 	_, err := s.c.Writer.Write(s.buf.Bytes())
 	s.buf.Reset()
 	if err == nil {
