@@ -119,6 +119,7 @@ func TestQuickstart(t *testing.T) {
 	require.NoError(t, err)
 	server := httptest.NewServer(g.Handler())
 	defer server.Close()
+	defer func() { require.NoError(t, g.Shutdown(t.Context())) }()
 	answer, err := http.Post(server.URL+"/actors/poll/lunch/actions/vote", "", strings.NewReader(`"soup"`))
 	require.NoError(t, err)
 	var second int
