@@ -20,10 +20,6 @@ import (
 // drainTimeout bounds how long a gateway waits for open requests when it stops.
 const drainTimeout = 10 * time.Second
 
-// maxHeaderBytes bounds the request line and headers: a URL with an input of 4 KiB and connection
-// parameters take a third of it.
-const maxHeaderBytes = 64 << 10
-
 // Gateway flags.
 type Gateway struct {
 	Listen  string `help:"Where to serve HTTP and WebSocket, host:port." default:"127.0.0.1:6420" env:"ACTORLOG_LISTEN"`
@@ -164,11 +160,8 @@ func (g Gateway) Run(ctx context.Context, brokers eventlog.Log, l net.Listener, 
 	if g.Before != nil {
 		handler = g.Before(handler)
 	}
-	server := &http.Server{
-		Handler: handler, TLSConfig: tlsConfig, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: maxHeaderBytes,
-		ErrorLog:       errorLog,
-	}
+	server := newServer(handler, tlsConfig, defaultPatience)
+	server.ErrorLog = errorLog
 	scheme, serve := "http", server.Serve
 	if tlsConfig != nil {
 		scheme, serve = "https", func(l net.Listener) error { return server.ServeTLS(l, "", "") }

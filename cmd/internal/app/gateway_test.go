@@ -24,8 +24,8 @@ import (
 	"github.com/actorlog/actorlog/eventlog/memlog"
 )
 
-// patience is how long a test waits for what must happen.
-const patience = 20 * time.Second
+// testPatience is how long a test waits for what must happen.
+const testPatience = 20 * time.Second
 
 // serve runs a gateway and a worker over a log in memory until the test ends, and returns its address.
 func serve(t *testing.T, flags Gateway) string {
@@ -144,7 +144,7 @@ func TestTLS(t *testing.T) {
 	})
 	t.Run("WebSocketOnTheSamePort", func(t *testing.T) {
 		t.Parallel()
-		d := websocket.Dialer{TLSClientConfig: trusting(t, cert), Subprotocols: []string{"rivet", "rivet_encoding.json"}, HandshakeTimeout: patience}
+		d := websocket.Dialer{TLSClientConfig: trusting(t, cert), Subprotocols: []string{"rivet", "rivet_encoding.json"}, HandshakeTimeout: testPatience}
 		conn, _, err := d.DialContext(t.Context(), "wss://"+address+"/gateway/counter/connect?rvt-namespace=default&rvt-method=getOrCreate&rvt-key=y", nil)
 		require.NoError(t, err)
 		defer conn.Close()
@@ -191,7 +191,7 @@ func TestCertificateIsReadAnewWhenItChanges(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, _, err := dialTLS(t, address, after)
 		return err == nil
-	}, patience, 50*time.Millisecond)
+	}, testPatience, 50*time.Millisecond)
 }
 
 func TestAdminTokenFileIsReadAnew(t *testing.T) {
@@ -215,7 +215,7 @@ func TestAdminTokenFileIsReadAnew(t *testing.T) {
 	require.Equal(t, 200, status("the-first-token-of-all"))
 	require.Equal(t, 401, status("the-second-token-of-all"))
 	write("the-second-token-of-all")
-	require.Eventually(t, func() bool { return status("the-second-token-of-all") == 200 }, patience, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return status("the-second-token-of-all") == 200 }, testPatience, 50*time.Millisecond)
 	require.Equal(t, 401, status("the-first-token-of-all"))
 }
 
