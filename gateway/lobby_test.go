@@ -26,7 +26,7 @@ import (
 )
 
 // newLobby is a world whose worker is a real one, with the kind of examples/lobby.
-func newLobby(t *testing.T, options ...func(*setup)) *world {
+func newLobby(t testing.TB, options ...func(*setup)) *world {
 	t.Helper()
 	w := newWorld(t, append(options, func(s *setup) { s.noWorker = true })...)
 	w.host()

@@ -37,7 +37,7 @@ const (
 
 // world is a gateway over a log in memory, with a worker that knows one kind, "counter".
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	cluster *memlog.Cluster
 	worker  *fakeWorker
 	client  *remote.Client
@@ -52,7 +52,7 @@ type setup struct {
 	noWorker bool
 }
 
-func newWorld(t *testing.T, options ...func(*setup)) *world {
+func newWorld(t testing.TB, options ...func(*setup)) *world {
 	t.Helper()
 	s := setup{
 		gateway: gateway.Config{Version: "test", RejectDelay: -1, CloseTimeout: time.Second},
@@ -454,7 +454,7 @@ func (f *fakeWorker) invoke(actor *fakeActor, a *actorlogv1.Action, o *actorlogv
 type sseEvent struct{ id, name, data string }
 
 type sseStream struct {
-	t      *testing.T
+	t      testing.TB
 	resp   *http.Response
 	cancel context.CancelFunc
 	events chan sseEvent // closed when the stream ends
