@@ -36,17 +36,32 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+// Bounds of what foreign writers can make of few bytes. Nobody here writes a batch that is larger before it is compressed (see
+// Config.MaxRecordBytes), nor more than a handful of headers.
+const (
+	maxInflated = 64 << 20
+	maxHeaders  = 256
+)
+
 // decoder turns fetched partitions into records. It is ours rather than kgo's because
 // it decodes straight into the port's records: one slice for all records of a
 // response, no object for each.
 type decoder struct {
-	marks   bool // of Snapshots: leave out what was aborted, and mark what is not there
-	names   map[string]string
+	marks bool // of Snapshots: leave out what was aborted, and mark what is not there
+	names map[string]string
+	// inflate is the client's, which is bounded by maxInflated.
 	inflate kgo.Decompressor
+	// inflated is how many bytes the batches of one response have become so far.
+	inflated int
 }
 
-func newDecoder(t eventlog.Topic) *decoder {
-	return &decoder{marks: t == eventlog.Snapshots, names: make(map[string]string), inflate: kgo.DefaultDecompressor()}
+func newDecoder(t eventlog.Topic, inflate kgo.Decompressor) *decoder {
+	return &decoder{marks: t == eventlog.Snapshots, names: make(map[string]string), inflate: inflate}
+}
+
+// inflater is the decompressor of a client that was made with kgo.MaxDecompressBatchBytes: one made by itself has no bound.
+func inflater(cl *kgo.Client) kgo.Decompressor {
+	return cl.OptValue(kgo.WithDecompressor).(kgo.Decompressor)
 }
 
 // count is how many records the batches claim to hold, to size a slice by.
@@ -58,8 +73,8 @@ func count(batches []byte) int {
 		if length < batchHeader || length > len(batches) {
 			break
 		}
-		// A compressed record is hardly ever less than a byte; more is grown for.
-		n += max(0, min(claimed, length))
+		// A record has at least seven bytes. Compressed it may have less, and more is grown for.
+		n += max(0, min(claimed, length/7))
 		batches = batches[length:]
 	}
 	return n
@@ -102,10 +117,14 @@ func (d *decoder) decode(out []eventlog.Record, fp *kmsg.FetchResponseTopicParti
 		default:
 			records := batch[batchHeader:]
 			if codec := attrs & attrCompression; codec != 0 {
+				if d.inflated >= maxInflated {
+					return out, offset, nil // as if it had been cut off
+				}
 				var err error
 				if records, err = d.inflate.Decompress(records, kgo.CompressionCodecType(codec)); err != nil {
 					return out, offset, fmt.Errorf("decompressing the batch at offset %d: %w", base, err)
 				}
+				d.inflated += len(records)
 			}
 			before := len(out)
 			var err error
@@ -144,13 +163,19 @@ func (d *decoder) records(out []eventlog.Record, partition int32, base, from int
 		}
 		record := eventlog.Record{Partition: partition, Offset: base + int64(delta), Key: key, Value: value}
 		if headers > 0 {
-			if cap(slab)-len(slab) < headers {
-				slab = make([]eventlog.Header, 0, max(headers, min(64, n*headers)))
+			kept := min(headers, maxHeaders)
+			if cap(slab)-len(slab) < kept {
+				slab = make([]eventlog.Header, 0, max(kept, min(64, n*kept)))
 			}
 			first := len(slab)
 			for range headers {
-				name := b.bytes(b.varint())
-				slab = append(slab, eventlog.Header{Key: d.name(name), Value: b.bytes(b.varint())})
+				name, value := b.bytes(b.varint()), b.bytes(b.varint())
+				if b.bad {
+					break
+				}
+				if len(slab)-first < kept {
+					slab = append(slab, eventlog.Header{Key: d.name(name), Value: value})
+				}
 			}
 			record.Headers = slab[first:len(slab):len(slab)]
 			if b.bad {

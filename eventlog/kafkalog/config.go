@@ -255,6 +255,7 @@ func (c *Config) clientOptions() []kgo.Opt {
 		kgo.DialTimeout(5 * time.Second),
 		kgo.MetadataMinAge(250 * time.Millisecond),
 		kgo.RetryBackoffFn(backoff),
+		kgo.MaxDecompressBatchBytes(maxInflated), // see inflater
 	}
 	if c.dial != nil {
 		opts = append(opts, kgo.Dialer(c.dial))

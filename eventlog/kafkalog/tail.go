@@ -311,7 +311,7 @@ func (t *Tail) lead(c *cursor, leader int32) {
 	c.leader = leader
 	f := t.loops[leader]
 	if f == nil {
-		f = &fetchLoop{t: t, broker: leader, decoder: newDecoder(t.t)}
+		f = &fetchLoop{t: t, broker: leader, decoder: newDecoder(t.t, inflater(t.l.cl))}
 		t.loops[leader] = f
 		t.wg.Add(1)
 		go f.run()
@@ -598,6 +598,7 @@ func (f *fetchLoop) fetch(ctx context.Context, want []wanted) (*kmsg.FetchRespon
 func (f *fetchLoop) decode(resp *kmsg.FetchResponse, want []wanted) (chunk, []wantedError) {
 	var c chunk
 	var failed []wantedError
+	f.decoder.inflated = 0
 	n := 0
 	for i := range resp.Topics {
 		for j := range resp.Topics[i].Partitions {
