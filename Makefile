@@ -3,6 +3,7 @@
 
 BUF    = go run github.com/bufbuild/buf/cmd/buf@v1.75.0
 GOLINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULN = go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 # How long `make fuzz` stays with each target.
 FUZZTIME ?= 20s
@@ -42,14 +43,15 @@ e2e/%/node_modules: e2e/%/package-lock.json
 	cd $(@D) && npm ci --no-audit --no-fund
 	touch $@
 
-# Every fuzz target of the module, one after the other.
+# Every fuzz target of the module, one after the other. Inputs are hardly minimized: those of targets with goroutines cover something
+# else each time, which would take all of the time.
 .PHONY: fuzz
 fuzz:
 	@set -e; go list -f '{{.Dir}}' ./... | while read -r dir; do \
 		targets=$$(grep -ho '^func Fuzz[A-Za-z0-9_]*' "$$dir"/*_test.go 2>/dev/null | cut -d' ' -f2 || true); \
 		for target in $$targets; do \
 			echo "== $$target ($$dir)"; \
-			(cd "$$dir" && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .); \
+			(cd "$$dir" && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x .); \
 		done; \
 	done
 
@@ -76,6 +78,12 @@ schemas:
 lint:
 	go vet ./...
 	$(GOLINT) run
+
+# Calls of code with known vulnerabilities. GOVULNDB is where they are listed, if not at the server that govulncheck asks by
+# itself: another one, or file:// and the directory data/osv of a clone of github.com/golang/vulndb.
+.PHONY: vuln
+vuln:
+	$(GOVULN) $(if $(GOVULNDB),-db $(GOVULNDB)) ./...
 
 .PHONY: fmt
 fmt:

@@ -26,6 +26,9 @@ import (
 // builtDir is where programs has built them; empty when no test needed them.
 var builtDir string
 
+// race says that the programs are to be built with the race detector, and that what it finds fails the test.
+var race = os.Getenv("ACTORLOG_TEST_RACE") == "1"
+
 // programs builds the binaries once for all tests.
 var programs = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "actorlog-e2e-")
@@ -33,7 +36,11 @@ var programs = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	builtDir = dir
-	out, err := exec.Command("go", "build", "-o", dir, "../cmd/...").CombinedOutput()
+	args := []string{"build", "-o", dir}
+	if race {
+		args = append(args, "-race")
+	}
+	out, err := exec.Command("go", append(args, "../cmd/...")...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("building the programs: %w\n%s", err, out)
 	}
@@ -69,6 +76,9 @@ func start(t *testing.T, program string, args ...string) *process {
 	}()
 	t.Cleanup(func() {
 		p.kill()
+		if report := p.out.from("WARNING: DATA RACE", 6000); race && report != "" {
+			t.Errorf("%s %s has a data race:\n%s", program, strings.Join(args, " "), report)
+		}
 		if t.Failed() {
 			t.Logf("%s %s printed:\n%s", program, strings.Join(args, " "), p.out.tail(6000))
 		}
@@ -195,6 +205,18 @@ func (b *syncBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.Write(p)
+}
+
+// from returns what begins with text, n bytes at most; empty if there is none.
+func (b *syncBuffer) from(text string, n int) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.b.String()
+	i := strings.Index(s, text)
+	if i < 0 {
+		return ""
+	}
+	return s[i:min(len(s), i+n)]
 }
 
 func (b *syncBuffer) tail(n int) string {
