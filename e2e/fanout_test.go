@@ -24,7 +24,7 @@ func TestKillFanOut(t *testing.T) {
 	const totals, parts, metronomes, rounds = 20, 100, 20, 3
 	kafka, gateway := address(t), address(t)
 	broker := start(t, "actorlog", "broker", "--data", t.TempDir(), "--kafka-listen", kafka)
-	ready(t, gateway, start(t, "gateway", "--brokers", kafka, "--listen", gateway, "--partitions", "8"))
+	ready(t, gateway, start(t, "gateway", append([]string{"--brokers", kafka, "--listen", gateway, "--partitions", "8"}, unlimited...)...))
 	worker := func() *process {
 		return start(t, "worker", "--brokers", kafka, "--partitions", "8", "--data", t.TempDir(),
 			"--session-timeout", "2s", "--checkpoint-every", "1s", "--sleep-after", "500ms")

@@ -137,9 +137,12 @@ func apacheKafka(t *testing.T, groupProtocol string) brokers {
 	return brokers{"--brokers", kafka, "--prefix", prefix, "--partitions", "8", "--session-timeout", "2s", "--group-protocol", groupProtocol}
 }
 
+// unlimited are flags of a gateway whose clients are many, of one address.
+var unlimited = []string{"--rate-limit=-1", "--max-under-way=-1"}
+
 func (b brokers) gateway(t *testing.T, listen string) *process {
 	t.Helper()
-	p := start(t, "gateway", slices.Concat(b, []string{"--listen", listen})...)
+	p := start(t, "gateway", slices.Concat(b, unlimited, []string{"--listen", listen})...)
 	ready(t, listen, p)
 	return p
 }

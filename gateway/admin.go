@@ -213,8 +213,8 @@ func (s *session) view() sessionView {
 		ID: s.id, Type: "socket", Route: s.route, State: "opening", Since: s.opened, Actor: s.shown.Load(),
 		Queued: s.queued.Load(), QueuedBytes: s.queuedBytes.Load(),
 	}
-	if s.address.IsValid() {
-		v.Address = s.address.String()
+	if s.from.address.IsValid() {
+		v.Address = s.from.address.String()
 	}
 	switch {
 	case s.ending.Load():
@@ -283,6 +283,11 @@ func (g *Gateway) adminGateway(c *gin.Context) {
 			"subscriptions":        g.cfg.MaxSubscriptions,
 			"rejectionsPerMinute":  g.cfg.MaxRejections,
 			"delayedPerAddress":    g.cfg.MaxDelayed,
+			"requestsPerMinute":    g.cfg.RateLimit,
+			"requestsUnderWay":     g.cfg.MaxUnderWay,
+			"callerPerMinute":      g.cfg.CallerRateLimit,
+			"actorPerMinute":       g.cfg.ActorRateLimit,
+			"actorUnderWay":        g.cfg.MaxActorUnderWay,
 		},
 	})
 }

@@ -72,6 +72,22 @@ type Config struct {
 	// are answered 429 if they were to be put off, and further rejections are not delayed. Default 64.
 	MaxDelayed int
 
+	// RateLimit is how many requests a minute one client address may make to one actor of this gateway. A minute's worth may come at
+	// once. Requests are calls of actions, messages for queues, raw requests, connections and streams that begin, and what
+	// clients send over connections; beyond it they are answered 429 guard.rate_limit, and messages of raw sockets wait. It is counted
+	// by each gateway for itself. Default, and below 0: no bound. That of cmd/gateway is 1,200.
+	RateLimit int
+	// MaxUnderWay is how many requests of one client address to one actor may be under way, likewise. An open connection is none.
+	// Default, and below 0: no bound. That of cmd/gateway is 32.
+	MaxUnderWay int
+	// CallerRateLimit is RateLimit for one client address to all actors. Default, and below 0: no bound.
+	CallerRateLimit int
+	// ActorRateLimit is RateLimit for all clients to one actor. Default, and below 0: no bound.
+	ActorRateLimit int
+	// MaxActorUnderWay is how many requests of all clients to one actor may be under way; further ones are answered with
+	// actor.overloaded, as its worker would, but without a record of it in the log. Default 1,000; -1 is no bound.
+	MaxActorUnderWay int
+
 	// Origins are the web pages that may use the gateway. Others are refused before anything happens:
 	// 403 auth.forbidden, or a socket that is closed for it. Default: pages of the gateway's own origin and
 	// of loopback origins.
@@ -126,6 +142,7 @@ func (c *Config) setDefaults() {
 	def(&c.MaxRejections, 60)
 	defTime(&c.MaxRejectDelay, 10*time.Second)
 	def(&c.MaxDelayed, 64)
+	def(&c.MaxActorUnderWay, 1000)
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
 	}

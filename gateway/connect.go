@@ -151,7 +151,7 @@ func rawPath(path string) bool {
 
 func (g *Gateway) newSession(c *gin.Context, protocols wire.Subprotocols, route *wire.GatewayRequest) *session {
 	s := &session{
-		g: g, ray: rayOf(c), id: newUUID(), opened: time.Now(), route: routeOf(c), address: g.clientAddress(c.Request),
+		g: g, ray: rayOf(c), id: newUUID(), opened: time.Now(), route: routeOf(c), from: g.callerOf(c.Request),
 		encoding: protocols.Encoding, admitted: make(chan struct{}), over: make(chan struct{}),
 		inFlight: make(chan struct{}, g.cfg.MaxInFlight), subscriptions: make(map[string]struct{}),
 	}
@@ -168,7 +168,7 @@ func (g *Gateway) serveSocket(c *gin.Context, s *session) {
 	ctx, cancel := context.WithCancel(c.Request.Context())
 	defer cancel()
 	s.cancel = cancel
-	if !g.awaitTurn(c, s.address) {
+	if !g.awaitTurn(c, s.from.address) {
 		return
 	}
 	s.opened = time.Now()

@@ -27,9 +27,11 @@ type Gateway struct {
 	sessions sessions
 	// rejections is nil if they are not bounded.
 	rejections *rejections
-	kinds      *lru.Cache[schemas.Hash, string] // see kindOf
-	started    time.Time
-	forwarded  sync.Once // the warning of clientAddress
+	// quotas is nil if there are none.
+	quotas    *quotas
+	kinds     *lru.Cache[schemas.Hash, string] // see kindOf
+	started   time.Time
+	forwarded sync.Once // the warning of clientAddress
 	// farewells go on for a while after their sessions.
 	farewells farewells
 
@@ -51,7 +53,7 @@ func New(client *remote.Client, cfg Config) (*Gateway, error) {
 	cfg.setDefaults()
 	cfg.Listener.setDefaults()
 	g := &Gateway{
-		cfg: cfg, client: client, closing: make(chan struct{}), rejections: newRejections(&cfg), kinds: newKinds(), started: time.Now(),
+		cfg: cfg, client: client, closing: make(chan struct{}), rejections: newRejections(&cfg), quotas: newQuotas(&cfg), kinds: newKinds(), started: time.Now(),
 	}
 	g.rooms.init(g)
 	g.sessions.init()

@@ -42,6 +42,19 @@ func (g *Gateway) plain(c *gin.Context) {
 		g.failPlain(c, err)
 		return
 	}
+	place, err := g.takePlace(g.callerOf(c.Request), req.to)
+	switch {
+	case err != nil && target.verb == verbEvents:
+		g.failStream(c, err)
+		return
+	case err != nil:
+		g.failPlain(c, err)
+		return
+	case target.verb == verbEvents:
+		place.release() // a stream lasts for as long as somebody looks: that it begins is what counts
+	default:
+		defer place.release()
+	}
 	handler(g, c, req)
 }
 

@@ -109,7 +109,7 @@ func (s *session) forward(ctx context.Context, text bool, data []byte) {
 		s.bad(invalid("A text message is not valid UTF-8."))
 		return
 	}
-	if !s.takePlace() {
+	if !s.takePlace() || !s.pace() {
 		return
 	}
 	action := s.life.action(nil, "")
@@ -144,6 +144,24 @@ func (s *session) takePlace() bool {
 	}
 	select {
 	case s.inFlight <- struct{}{}:
+		s.waited()
+		return true
+	case <-s.over:
+		return false
+	}
+}
+
+// pace waits while the session asks for more than its caller or its actor has a quota for, where nothing could tell the client that
+// it was refused. It returns false when the session has ended.
+func (s *session) pace() bool {
+	wait := s.g.quotas.reserve(s.from.address, s.life.hash, time.Now())
+	if wait <= 0 {
+		return true
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
 		s.waited()
 		return true
 	case <-s.over:

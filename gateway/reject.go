@@ -1,10 +1,8 @@
 package gateway
 
 import (
-	"math"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"sync"
 	"time"
 
@@ -129,7 +127,7 @@ func (j *rejections) release(o *offender) {
 func (g *Gateway) awaitTurn(c *gin.Context, from netip.Addr) bool {
 	o, delay, ok := g.rejections.admit(from, time.Now())
 	if !ok {
-		c.Header("Retry-After", strconv.Itoa(int(math.Ceil(delay.Seconds()))))
+		retryAfter(c, delay)
 		c.Header("Connection", "close")
 		g.writeError(c, http.StatusTooManyRequests, errRejectedTooOften, wire.Format{}, nil)
 		return false

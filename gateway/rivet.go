@@ -49,7 +49,7 @@ func (g *Gateway) rivetLookUp(c *gin.Context) {
 	}
 	actors := make([]wire.Actor, 0, len(wanted))
 	for _, to := range wanted {
-		a, err := g.ask(c.Request.Context(), to, to.resolve(nil, ""))
+		a, err := g.lookUp(c, to)
 		var r *refused
 		switch {
 		case err == nil && !g.mayUse(c, a.Outcome.GetActor().GetKind()):
@@ -65,6 +65,15 @@ func (g *Gateway) rivetLookUp(c *gin.Context) {
 	c.Data(http.StatusOK, wire.JSON.ContentType(), wire.AppendActorList(nil, actors))
 }
 
+func (g *Gateway) lookUp(c *gin.Context, to address) (answer, error) {
+	place, err := g.takePlace(g.callerOf(c.Request), to)
+	if err != nil {
+		return answer{}, err
+	}
+	defer place.release()
+	return g.ask(c.Request.Context(), to, to.resolve(nil, ""))
+}
+
 // rivetEnsure is PUT /actors: get or create.
 func (g *Gateway) rivetEnsure(c *gin.Context) {
 	to, req, key, err := g.rivetActorsRequest(c)
@@ -72,6 +81,12 @@ func (g *Gateway) rivetEnsure(c *gin.Context) {
 		g.fail(c, err)
 		return
 	}
+	place, err := g.takePlace(g.callerOf(c.Request), to)
+	if err != nil {
+		g.fail(c, err)
+		return
+	}
+	defer place.release()
 	a, err := g.ask(c.Request.Context(), to, to.resolve(ifAbsent(req.Input), key))
 	if err != nil {
 		g.fail(c, err)
@@ -89,6 +104,12 @@ func (g *Gateway) rivetCreate(c *gin.Context) {
 		g.fail(c, err)
 		return
 	}
+	place, err := g.takePlace(g.callerOf(c.Request), to)
+	if err != nil {
+		g.fail(c, err)
+		return
+	}
+	defer place.release()
 	a, err := g.do(c.Request.Context(), to, to.resolve(mustBeAbsent(req.Input), key))
 	if err != nil {
 		g.fail(c, err)
@@ -181,6 +202,17 @@ func (g *Gateway) rivetRoute(c *gin.Context, route wire.GatewayRequest, err erro
 	if err != nil {
 		g.refuse(c, err)
 		return
+	}
+	switch route.Tail {
+	case wire.TailAction, wire.TailQueue, wire.TailRequest:
+		if to, _, err := g.rivetAddress(route); err == nil { // else the handler says what is wrong with it
+			place, err := g.takePlace(g.callerOf(c.Request), to)
+			if err != nil {
+				g.refuse(c, err)
+				return
+			}
+			defer place.release()
+		}
 	}
 	switch route.Tail {
 	case wire.TailAction:

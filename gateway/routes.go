@@ -111,6 +111,10 @@ func (g *Gateway) fail(c *gin.Context, err error) {
 func (g *Gateway) failWith(c *gin.Context, err error, status func(*wire.Error) int, f wire.Format) {
 	var actor *wire.ActorRef
 	e, expected := asWire(err, false)
+	var over *overQuota
+	if errors.As(err, &over) {
+		retryAfter(c, over.after)
+	}
 	var r *refused
 	if errors.As(err, &r) {
 		actor = actorRef(r.Delivery)
@@ -137,8 +141,8 @@ func (g *Gateway) writeError(c *gin.Context, status int, e *wire.Error, f wire.F
 	if badInput(status) {
 		g.cfg.Listener.BadInput(BadInputInfo{Route: routeOf(c), Group: e.Group, Code: e.Code})
 	}
-	if status == http.StatusServiceUnavailable {
-		c.Header("Retry-After", "1")
+	if status == http.StatusServiceUnavailable && c.Writer.Header().Get("Retry-After") == "" {
+		retryAfter(c, time.Second)
 	}
 	c.Abort()
 	c.Data(status, f.Encoding.ContentType(), wire.AppendErrorBody(nil, f, e, actor))

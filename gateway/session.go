@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,7 +48,7 @@ type session struct {
 	idempotencyKey string                    // prefix of the keys of its actions; empty for none
 	start          func(ctx context.Context) // what to do once the socket is there
 	opened         time.Time
-	address        netip.Addr                // of the client, zero if not known
+	from           caller                    // its address is zero if not known
 	shown          atomic.Pointer[actorView] // set when it is admitted
 
 	cancel context.CancelFunc // ends what the session is waiting for in the log
@@ -157,6 +156,11 @@ func (s *session) sent(n int) {
 
 // begin asks the actor for a connection, and creates the actor if that was asked.
 func (s *session) begin(context.Context) {
+	place, err := s.g.takePlace(s.from, s.to)
+	if err != nil {
+		s.turnAway(err)
+		return
+	}
 	s.room = s.g.rooms.join(s)
 	s.g.farewells.expect()
 	s.settle(func(c *connectionState) { c.asked = true })
@@ -164,6 +168,7 @@ func (s *session) begin(context.Context) {
 	ctx, cancel := context.WithTimeout(s.g.opening, s.g.cfg.ResolveTimeout)
 	opened := func(d *remote.Delivery, _ bool, err error) {
 		defer s.g.contain("opening a session")
+		defer place.release()
 		cancel()
 		s.decided(d, err)
 	}
@@ -327,6 +332,9 @@ func (s *session) askFor(ctx context.Context, event string) {
 	action := s.life.action(nil, "")
 	action.Caller.ConnectionId = s.id
 	action.Body = &actorlogv1.Action_Subscribe{Subscribe: &actorlogv1.Subscribe{Events: []string{event}}}
+	if !s.pace() {
+		return
+	}
 	done := make(chan struct{})
 	// The subscription begins here, and not in the goroutine that waits: no event after the outcome is missed.
 	decided := func(d *remote.Delivery, _ bool, err error) {
@@ -373,14 +381,20 @@ func (s *session) run(ctx context.Context, msg wire.ClientMessage) {
 		s.answered(msg.ID, nil, err)
 		return
 	}
+	place, err := s.g.takePlace(s.from, s.life)
+	if err != nil {
+		s.answered(msg.ID, nil, err)
+		return
+	}
 	action := s.life.action(nil, key)
 	action.Caller.ConnectionId = s.id
 	action.Body = &actorlogv1.Action_Invoke{Invoke: &actorlogv1.Invoke{Name: msg.Name, ArgsJson: msg.Args}}
-	err = s.g.client.Ask(ctx, remote.Request{Hash: s.life.hash, Action: action}, func(d *remote.Delivery, _ bool, err error) {
+	done := func(d *remote.Delivery, _ bool, err error) {
+		place.release()
 		s.answered(msg.ID, d, err)
-	})
-	if err != nil {
-		s.answered(msg.ID, nil, err)
+	}
+	if err := s.g.client.Ask(ctx, remote.Request{Hash: s.life.hash, Action: action}, done); err != nil {
+		done(nil, false, err)
 	}
 }
 
@@ -459,7 +473,7 @@ func (s *session) delay(e *wire.Error) time.Duration {
 		return 0
 	}
 	if e != errEventsMissed { // not the client's doing, and it hits all at once
-		rejected, ok := s.g.rejections.charge(s.address, time.Now())
+		rejected, ok := s.g.rejections.charge(s.from.address, time.Now())
 		if !ok {
 			return 0
 		}

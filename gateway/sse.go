@@ -128,13 +128,19 @@ func (s *stream) consent(ctx context.Context) (*remote.Delivery, error) {
 // failStream is failPlain, but asks an EventSource to come back when the failure will pass.
 func (g *Gateway) failStream(c *gin.Context, err error) {
 	e, _ := asWire(err, true)
-	if plainStatus(e) != http.StatusServiceUnavailable || !strings.Contains(c.GetHeader("Accept"), "text/event-stream") {
+	passes := plainStatus(e) == http.StatusServiceUnavailable
+	retry := retryMS * time.Millisecond
+	var over *overQuota
+	if errors.As(err, &over) {
+		passes, retry = true, max(retry, over.after)
+	}
+	if !passes || !strings.Contains(c.GetHeader("Accept"), "text/event-stream") {
 		g.failPlain(c, err)
 		return
 	}
 	c.Header("Cache-Control", "no-store")
 	data := wire.AppendErrorBody(nil, wire.Format{}, e, nil)
-	c.Data(http.StatusOK, "text/event-stream", fmt.Appendf(nil, "retry: %d\nevent: actorlog.unavailable\ndata: %s\n\n", retryMS, data))
+	c.Data(http.StatusOK, "text/event-stream", fmt.Appendf(nil, "retry: %d\nevent: actorlog.unavailable\ndata: %s\n\n", retry.Milliseconds(), data))
 }
 
 // stream is one subscriber. outcome and end are called by the goroutine that reads the log,

@@ -14,6 +14,7 @@ type cli struct {
 	app.Brokers `group:"Brokers"`
 	app.Topics  `group:"Brokers"`
 	app.Gateway `group:"Gateway"`
+	app.Quotas  `group:"Limits"`
 	app.Log     `group:"Logs"`
 }
 
@@ -29,6 +30,7 @@ func (c *cli) Run(ctx context.Context, log *zap.Logger) error {
 		return err
 	}
 	defer brokers.Close()
+	c.Gateway.Quotas = c.Quotas
 	return c.Gateway.Run(ctx, brokers, l, log)
 }
 

@@ -55,6 +55,8 @@ func Status(group, code string) int {
 		switch code {
 		case "invalid_path":
 			return 404
+		case "rate_limit":
+			return 429
 		case "service_unavailable", "actor_wake_retries_exceeded", "actor_stopped_while_waiting",
 			"tunnel_request_aborted", "tunnel_message_timeout", "tunnel_response_closed",
 			"gateway_response_start_timeout", "actor_ready_timeout", "actor_runner_failed":

@@ -32,8 +32,35 @@ type Gateway struct {
 	AdminTokenFile string   `help:"File with the admin token. Read anew when it changes." type:"existingfile" env:"ACTORLOG_ADMIN_TOKEN_FILE"`
 	MaxRejections  int      `help:"Rejected connections of one client address per minute, before further ones of it are put off. -1 is no bound." default:"60" env:"ACTORLOG_MAX_REJECTIONS"`
 
+	// Quotas of clients. Of its own group of flags, for not every program has them.
+	Quotas Quotas `kong:"-"`
 	// Before, when not nil, returns what stands before the gateway. No flag.
 	Before func(gateway http.Handler) http.Handler `kong:"-"`
+}
+
+// Quotas flags: what clients may ask of actors through this gateway. The zero value bounds no client.
+type Quotas struct {
+	RateLimit        int `help:"Requests a minute of one client address to one actor; a minute's worth may come at once. Each gateway counts for itself. -1 is no bound." default:"1200" env:"ACTORLOG_RATE_LIMIT"`
+	MaxUnderWay      int `help:"Requests of one client address to one actor that may be under way. -1 is no bound." default:"32" env:"ACTORLOG_MAX_UNDER_WAY"`
+	CallerRateLimit  int `help:"Requests a minute of one client address to all actors. -1 is no bound." default:"-1" env:"ACTORLOG_CALLER_RATE_LIMIT"`
+	ActorRateLimit   int `help:"Requests a minute of all clients to one actor. -1 is no bound." default:"-1" env:"ACTORLOG_ACTOR_RATE_LIMIT"`
+	MaxActorUnderWay int `help:"Requests of all clients to one actor that may be under way. -1 is no bound." default:"1000" env:"ACTORLOG_MAX_ACTOR_UNDER_WAY"`
+}
+
+// Validate checks the flags; kong calls it.
+func (q Quotas) Validate() error {
+	for _, f := range []struct {
+		name  string
+		value int
+	}{
+		{"rate-limit", q.RateLimit}, {"max-under-way", q.MaxUnderWay}, {"caller-rate-limit", q.CallerRateLimit},
+		{"actor-rate-limit", q.ActorRateLimit}, {"max-actor-under-way", q.MaxActorUnderWay},
+	} {
+		if f.value < -1 || f.value == 0 {
+			return fmt.Errorf("--%s: want a positive number, or -1 for no bound", f.name)
+		}
+	}
+	return nil
 }
 
 // Validate checks the flags; kong calls it.
@@ -92,6 +119,8 @@ func (g Gateway) config(loopback bool, log *zap.Logger) (gateway.Config, error) 
 	}
 	cfg := gateway.Config{
 		Version: Version(), Logger: log, Origins: origins, TrustedProxies: proxies, MaxRejections: g.MaxRejections, Loopback: loopback,
+		RateLimit: g.Quotas.RateLimit, MaxUnderWay: g.Quotas.MaxUnderWay, CallerRateLimit: g.Quotas.CallerRateLimit,
+		ActorRateLimit: g.Quotas.ActorRateLimit, MaxActorUnderWay: g.Quotas.MaxActorUnderWay,
 	}
 	switch {
 	case g.AdminToken != "":

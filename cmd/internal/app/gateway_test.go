@@ -53,11 +53,13 @@ func serve(t *testing.T, flags Gateway) string {
 func parse(args ...string) (Gateway, error) {
 	var cli struct {
 		Gateway `group:"Gateway"`
+		Quotas  `group:"Limits"`
 	}
 	parser, err := kong.New(&cli, kong.Exit(func(int) {}))
 	if err == nil {
 		_, err = parser.Parse(args)
 	}
+	cli.Gateway.Quotas = cli.Quotas
 	return cli.Gateway, err
 }
 
@@ -75,6 +77,8 @@ func TestFlagsAreChecked(t *testing.T) {
 		{"--admin-token short", "openssl rand -hex 32"},
 		{"--admin-token sixteen-bytes-and-more --admin-token-file " + file, "exclude each other"},
 		{"--max-rejections 0", "-1 for no bound"},
+		{"--rate-limit 0", "--rate-limit: want a positive number, or -1 for no bound"},
+		{"--max-actor-under-way=-2", "--max-actor-under-way: want a positive number"},
 	} {
 		_, err := parse(strings.Fields(c.args)...)
 		require.ErrorContains(t, err, c.want, c.args)
@@ -87,6 +91,7 @@ func TestFlagsAreChecked(t *testing.T) {
 	require.Equal(t, "[10.0.0.0/8 192.0.2.7/32]", fmt.Sprint(cfg.TrustedProxies))
 	require.Equal(t, "a-token-of-the-test", cfg.AdminToken())
 	require.False(t, cfg.Loopback)
+	require.Equal(t, [...]int{1200, 32, -1, -1, 1000}, [...]int{cfg.RateLimit, cfg.MaxUnderWay, cfg.CallerRateLimit, cfg.ActorRateLimit, cfg.MaxActorUnderWay})
 }
 
 // dialTLS makes a handshake, and returns the certificate and the protocol that was agreed upon.
