@@ -21,6 +21,9 @@ import (
 // sweepEvery is how often requests are checked for having waited too long.
 const sweepEvery = time.Second
 
+// lagEvery is how often it is looked how far the tail is behind, and how long a request must have waited for that.
+const lagEvery = time.Second
+
 // Client is one reader of events with many callers. It is safe for concurrent use.
 type Client struct {
 	log    eventlog.Log
@@ -32,6 +35,8 @@ type Client struct {
 	seq    atomic.Uint64
 	sender *Sender
 	leased sync.Once
+	// unacknowledged is the bytes of actions on their way to the brokers; behind is how far the tail lags, see watchLag.
+	unacknowledged, behind atomic.Int64
 
 	started  chan struct{} // closed when every shard knows from where it delivers
 	up       atomic.Bool   // the same, for the hot path
@@ -64,11 +69,14 @@ type watched struct {
 	lastRef int64
 }
 
+// pending is a request under way. It does not hold the action, which may be large.
 type pending struct {
-	req      Request
-	done     func(*Delivery, bool, error)
-	deadline time.Time
-	detach   func() bool // from the caller's context; nil when it is not attached
+	partition int32
+	watch     *Watch
+	done      func(*Delivery, bool, error)
+	begun     time.Time
+	deadline  time.Time
+	detach    func() bool // from the caller's context; nil when it is not attached
 }
 
 func (p *pending) answer(d *Delivery, replayed bool, err error) {
@@ -84,6 +92,12 @@ func (c *Config) setDefaults() {
 	}
 	if c.MaxPending == 0 {
 		c.MaxPending = 16384
+	}
+	if c.MaxUnacknowledgedBytes == 0 {
+		c.MaxUnacknowledgedBytes = 64 << 20
+	}
+	if c.MaxBehind == 0 {
+		c.MaxBehind = 20_000
 	}
 	if c.LeaseTTL == 0 {
 		c.LeaseTTL = 10 * time.Second
@@ -121,6 +135,7 @@ func Open(log eventlog.Log, cfg Config) (*Client, error) {
 	}
 	c.wg.Go(c.follow)
 	c.wg.Go(c.sweep)
+	c.wg.Go(c.watchLag)
 	return c, nil
 }
 
@@ -210,16 +225,20 @@ func (c *Client) send(ctx context.Context, req Request, done func(*Delivery, boo
 	now := time.Now()
 	a.TimeUnixMs = now.UnixMilli()
 
-	p := &pending{req: req, done: done, deadline: now.Add(c.cfg.RequestTimeout)}
+	p := &pending{
+		partition: req.Hash.Shard(c.log.Partitions()), watch: req.Watch, done: done, begun: now, deadline: now.Add(c.cfg.RequestTimeout),
+	}
+	size := int64(proto.Size(a))
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
 		return "", fmt.Errorf("%w: %w", ErrNotAppended, eventlog.ErrClosed)
 	}
-	if len(c.pending) >= c.cfg.MaxPending {
+	if err := c.busyLocked(size); err != nil {
 		c.mu.Unlock()
-		return "", ErrBusy
+		return "", err
 	}
+	c.unacknowledged.Add(size)
 	if a.GetConnect() != nil { // here, for Close waits for what was begun before it
 		c.leased.Do(func() { c.wg.Go(c.holdLease) })
 	}
@@ -227,11 +246,13 @@ func (c *Client) send(ctx context.Context, req Request, done func(*Delivery, boo
 	c.pending[id] = p
 	c.mu.Unlock()
 
+	appended := req.Appended
 	err := c.sender.Deliver(req.Hash, a, func(_ int64, err error) {
+		c.unacknowledged.Add(-size)
 		switch {
 		case err == nil:
-			if req.Appended != nil {
-				req.Appended()
+			if appended != nil {
+				appended()
 			}
 		case errors.Is(err, eventlog.ErrTooLarge):
 			c.finish(id, nil, false, fmt.Errorf("%w: %w", ErrNotAppended, err))
@@ -240,9 +261,33 @@ func (c *Client) send(ctx context.Context, req Request, done func(*Delivery, boo
 		}
 	})
 	if err != nil {
+		c.unacknowledged.Add(-size)
 		c.finish(id, nil, false, fmt.Errorf("%w: %w", ErrNotAppended, err))
 	}
 	return id, nil
+}
+
+// Busy returns ErrBusy while a request would be refused with it, else nil: whoever asks before it has done any work
+// saves that work.
+func (c *Client) Busy() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.busyLocked(0)
+}
+
+// busyLocked says whether there is room for an action of so many bytes. An action that is too large for an empty client's bound is let
+// in alone.
+func (c *Client) busyLocked(size int64) error {
+	waiting := c.unacknowledged.Load()
+	switch behind := c.behind.Load(); {
+	case len(c.pending) >= c.cfg.MaxPending:
+		return fmt.Errorf("%w: %d requests wait for their outcomes", ErrBusy, len(c.pending))
+	case waiting > 0 && waiting+size >= c.cfg.MaxUnacknowledgedBytes:
+		return fmt.Errorf("%w: %d bytes wait for the brokers", ErrBusy, waiting)
+	case behind > c.cfg.MaxBehind:
+		return fmt.Errorf("%w: %d events are still to be read", ErrBusy, behind)
+	}
+	return nil
 }
 
 // finish answers a request, once, and registers its watch in the same step: a request that was
@@ -251,8 +296,8 @@ func (c *Client) finish(id string, d *Delivery, replayed bool, err error) {
 	c.mu.Lock()
 	p, ok := c.pending[id]
 	delete(c.pending, id)
-	if ok && p.req.Watch != nil && err == nil && d.Outcome.Error == nil {
-		c.watchLocked(d.Hash, p.req.Watch)
+	if ok && p.watch != nil && err == nil && d.Outcome.Error == nil {
+		c.watchLocked(d.Hash, p.watch)
 	}
 	c.mu.Unlock()
 	if ok {
@@ -323,6 +368,46 @@ func (c *Client) sweep() {
 			}
 		}
 	}
+}
+
+// watchLag measures how far the tail is behind, while it may be: when a request waits for longer than it should.
+func (c *Client) watchLag() {
+	ticker := time.NewTicker(lagEvery)
+	defer ticker.Stop()
+	lagging := make(map[int32]struct{}) // shards that are looked at
+	for {
+		select {
+		case <-c.ctx.Done():
+			return
+		case now := <-ticker.C:
+			c.mu.Lock()
+			for _, p := range c.pending {
+				if now.Sub(p.begun) >= lagEvery {
+					lagging[p.partition] = struct{}{}
+				}
+			}
+			c.mu.Unlock()
+			c.behind.Store(c.lag(lagging))
+		}
+	}
+}
+
+// lag is the events of the shard that is furthest behind. It forgets shards that are not behind any more.
+func (c *Client) lag(shards map[int32]struct{}) (most int64) {
+	ctx, cancel := context.WithTimeout(c.ctx, 5*lagEvery)
+	defer cancel()
+	for p := range shards {
+		_, end, err := c.log.Bounds(ctx, eventlog.Events, p)
+		if err != nil {
+			return most // not to be known now; unacknowledged and pending requests tell that the brokers are away
+		}
+		behind := end - 1 - c.shards[p].position.Load()
+		most = max(most, behind)
+		if behind <= c.cfg.MaxBehind {
+			delete(shards, p)
+		}
+	}
+	return most
 }
 
 // Pending is how many requests are under way, and how many may be.

@@ -29,6 +29,12 @@ type Config struct {
 	RequestTimeout time.Duration
 	// MaxPending bounds the requests under way; beyond it ErrBusy. Default 16,384.
 	MaxPending int
+	// MaxUnacknowledgedBytes bounds the actions that the brokers have not acknowledged; beyond it ErrBusy. One action may be larger.
+	// Default 64 MiB.
+	MaxUnacknowledgedBytes int64
+	// MaxBehind is how many events of one shard may be written and not read here while requests wait for their outcomes; beyond it
+	// ErrBusy, for every answer would be late. It is looked at every second, if a request has waited for as long. Default 20,000.
+	MaxBehind int64
 	// LeaseTTL is for how long the connections that came through this client outlive it, if it dies without closing. Default 10 s.
 	LeaseTTL time.Duration
 	// Logger for what an operator should know. Default: none.
@@ -37,7 +43,7 @@ type Config struct {
 
 // Errors of Ask, Do and Since.
 var (
-	// ErrBusy: MaxPending requests are under way. Nothing was appended: try again later.
+	// ErrBusy: as much is under way as may be, see Config. Nothing was appended: try again later.
 	ErrBusy = errors.New("too many requests in flight")
 	// ErrNotAppended: the action is certainly not in the log. Trying again is safe.
 	ErrNotAppended = errors.New("action not appended")

@@ -129,6 +129,75 @@ func TestErrBusy(t *testing.T) {
 	})
 }
 
+// Brokers that do not answer are not sent ever more.
+func TestErrBusy_Unacknowledged(t *testing.T) {
+	t.Parallel()
+	byHand(t, func(t *testing.T, b *bench) {
+		const most, args = 10_000, 3_000
+		c := b.open(remote.Config{MaxUnacknowledgedBytes: most})
+		b.claim()
+		synctest.Wait()
+		b.log.Disconnect()
+		sizeable := func(n int) remote.Request {
+			req := adding("a")
+			req.Action.GetInvoke().ArgsJson = make([]byte, n)
+			return req
+		}
+		for range most / (args + 200) {
+			require.NoError(t, c.Busy())
+			ask(t.Context(), t, c, sizeable(args))
+		}
+		require.ErrorIs(t, c.Ask(t.Context(), sizeable(args), nil), remote.ErrBusy)
+		ask(t.Context(), t, c, sizeable(10)) // there is still room for a small one
+		n, _ := c.Pending()
+		require.Equal(t, most/(args+200)+1, n)
+
+		b.log.Connect()
+		require.Eventually(t, func() bool { return len(b.actions()) == n }, time.Minute, time.Second)
+		// A large one is let in alone.
+		ask(t.Context(), t, c, sizeable(2*most))
+	})
+}
+
+// When events are written faster than they are read, every answer would be late.
+func TestErrBusy_TailBehind(t *testing.T) {
+	t.Parallel()
+	byHand(t, func(t *testing.T, b *bench) {
+		const most = 10
+		c := b.open(remote.Config{MaxBehind: most})
+		epoch := b.claim()
+		held, release := make(chan struct{}), make(chan struct{})
+		var once sync.Once
+		c.Watch(hashOf("a"), &remote.Watch{Outcome: func(*remote.Delivery) {
+			once.Do(func() { close(held) })
+			<-release
+		}})
+		first := ask(t.Context(), t, c, adding("a"))
+		second := ask(t.Context(), t, c, adding("b"))
+		b.answer(epoch, 0)
+		<-held // the tail reads no further
+		b.answer(epoch, 1)
+		for range most {
+			require.NoError(t, c.Busy())
+			b.claim()
+		}
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		require.ErrorIs(t, c.Busy(), remote.ErrBusy)
+		require.ErrorIs(t, c.Ask(t.Context(), adding("c"), nil), remote.ErrBusy)
+
+		close(release)
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		require.NoError(t, c.Busy())
+		for _, answered := range []*asked{first, second} {
+			calls, _, err := answered.result()
+			require.NoError(t, err)
+			require.Equal(t, 1, calls)
+		}
+	})
+}
+
 func TestErrNotAppended(t *testing.T) {
 	t.Parallel()
 
