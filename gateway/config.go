@@ -72,6 +72,15 @@ type Config struct {
 	// are answered 429 if they were to be put off, and further rejections are not delayed. Default 64.
 	MaxDelayed int
 
+	// MaxRequests is how many HTTP requests for actors may be under way; further ones are answered 503 with Retry-After before they are
+	// read. Default 16,384.
+	MaxRequests int
+	// MaxBodyBytes bounds the bodies of all requests under way, likewise; one body may be larger. Default 128 MiB.
+	MaxBodyBytes int
+	// MaxSessions is how many sockets and event streams may be open. Further ones are refused with guard.service_unavailable, by close
+	// reason; beyond an eighth more, 503. Default 32,768.
+	MaxSessions int
+
 	// RateLimit is how many requests a minute one client address may make to one actor of this gateway. A minute's worth may come at
 	// once. Requests are calls of actions, messages for queues, raw requests, connections and streams that begin, and what
 	// clients send over connections; beyond it they are answered 429 guard.rate_limit, and messages of raw sockets wait. It is counted
@@ -142,6 +151,9 @@ func (c *Config) setDefaults() {
 	def(&c.MaxRejections, 60)
 	defTime(&c.MaxRejectDelay, 10*time.Second)
 	def(&c.MaxDelayed, 64)
+	def(&c.MaxRequests, 16384)
+	def(&c.MaxBodyBytes, 128<<20)
+	def(&c.MaxSessions, 32768)
 	def(&c.MaxActorUnderWay, 1000)
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
@@ -173,6 +185,9 @@ func (c Config) Validate() error {
 		{"BodyTimeout", int64(c.BodyTimeout)},
 		{"MaxRejectDelay", int64(c.MaxRejectDelay)},
 		{"MaxDelayed", int64(c.MaxDelayed)},
+		{"MaxRequests", int64(c.MaxRequests)},
+		{"MaxBodyBytes", int64(c.MaxBodyBytes)},
+		{"MaxSessions", int64(c.MaxSessions)},
 	} {
 		if f.value < 0 {
 			errs = append(errs, fmt.Errorf("%s is negative", f.name))

@@ -96,6 +96,9 @@ func requireUpgrade(g *Gateway, c *gin.Context) bool {
 func (g *Gateway) open(c *gin.Context, s *session, route *wire.GatewayRequest, protocols wire.Subprotocols, err error) {
 	s.byID = route.ByID
 	s.start = s.begin
+	if err == nil && g.sessions.full(g.cfg.MaxSessions) {
+		err = errUnavailable
+	}
 	if err == nil {
 		s.to, s.creation, err = g.rivetAddress(*route)
 	}
@@ -168,6 +171,10 @@ func (g *Gateway) serveSocket(c *gin.Context, s *session) {
 	ctx, cancel := context.WithCancel(c.Request.Context())
 	defer cancel()
 	s.cancel = cancel
+	if g.sessions.full(g.cfg.MaxSessions + g.cfg.MaxSessions/8) {
+		g.fail(c, errUnavailable) // also those that are told why by a close reason take room
+		return
+	}
 	if !g.awaitTurn(c, s.from.address) {
 		return
 	}

@@ -27,6 +27,7 @@ type Gateway struct {
 	sessions sessions
 	// rejections is nil if they are not bounded.
 	rejections *rejections
+	load       load
 	// quotas is nil if there are none.
 	quotas    *quotas
 	kinds     *lru.Cache[schemas.Hash, string] // see kindOf

@@ -159,6 +159,9 @@ func readBody(r *http.Request, limit int) ([]byte, error) {
 		return nil, errTooLongIn
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, int64(limit)+1))
+	if errors.Is(err, errUnavailable) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, invalid("The body could not be read.")
 	}

@@ -27,7 +27,7 @@ func (g *Gateway) newEngine() *gin.Engine {
 	e.RedirectTrailingSlash = false
 	e.RedirectFixedPath = false
 	e.HandleMethodNotAllowed = true
-	e.Use(g.observe, g.recoverPanic, g.guard, g.crossOrigin, g.checkConnParams)
+	e.Use(g.observe, g.recoverPanic, g.guard, g.crossOrigin, g.checkConnParams, g.shed)
 	e.NoRoute(func(c *gin.Context) { g.fail(c, errNoRoute) })
 	e.NoMethod(func(c *gin.Context) {
 		// An actor may take methods that the router has never heard of.

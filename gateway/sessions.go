@@ -23,6 +23,13 @@ func (s *sessions) init() {
 	s.empty = make(chan struct{})
 }
 
+// full says whether there are as many sockets and streams as there may be.
+func (s *sessions) full(most int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.n >= most
+}
+
 // enter counts a stream. It fails once the gateway drains.
 func (s *sessions) enter() bool {
 	s.mu.Lock()

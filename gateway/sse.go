@@ -43,7 +43,7 @@ func (g *Gateway) plainEvents(c *gin.Context, req plainRequest) {
 			return
 		}
 	}
-	if !g.sessions.enter() {
+	if g.sessions.full(g.cfg.MaxSessions) || !g.sessions.enter() {
 		g.failStream(c, errUnavailable)
 		return
 	}
@@ -67,6 +67,7 @@ func (g *Gateway) plainEvents(c *gin.Context, req plainRequest) {
 		g.failStream(c, err)
 		return
 	}
+	beginsStream(c)
 	g.sessions.show(s)
 	defer g.sessions.hide(s)
 	watch := &remote.Watch{Outcome: s.outcome, Gap: func() { s.end(errEventsMissed) }}
