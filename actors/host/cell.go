@@ -51,21 +51,27 @@ type cell struct {
 type item struct {
 	ref    int64
 	action *actorlogv1.Action
+	size   int // bytes of its record
 }
 
 // queue is a FIFO that gives its memory back when it is empty.
 type queue struct {
 	items []item
 	head  int
+	bytes int64
 }
 
 func (q *queue) len() int { return len(q.items) - q.head }
 
-func (q *queue) push(it item) { q.items = append(q.items, it) }
+func (q *queue) push(it item) {
+	q.items = append(q.items, it)
+	q.bytes += int64(it.size)
+}
 
 func (q *queue) pop() item {
 	it := q.items[q.head]
 	q.items[q.head] = item{}
+	q.bytes -= int64(it.size)
 	if q.head++; q.head == len(q.items) {
 		q.items, q.head = q.items[:0], 0
 		if cap(q.items) > 64 {
@@ -77,6 +83,7 @@ func (q *queue) pop() item {
 
 // unpop puts back what was popped last.
 func (q *queue) unpop(it item) {
+	q.bytes += int64(it.size)
 	if q.head == 0 {
 		q.items = append([]item{it}, q.items...)
 		return
@@ -110,14 +117,14 @@ func (s *shard) offer(hash schemas.Hash, it item) {
 				return
 			}
 		}
-		if c.load() > s.w.cfg.MailboxSize && refusable(it.action) {
+		if c.full(it, &s.w.cfg) && refusable(it.action) {
 			s.refuse(c, it)
 			c.mu.Unlock()
 			return
 		}
 		c.refuseSince = -1
 		c.mailbox.push(it)
-		s.queued.Add(1)
+		s.enqueued(it)
 		if !c.busy {
 			c.busy = true
 			s.spawn(c, c.turn)
@@ -138,13 +145,14 @@ func refusable(a *actorlogv1.Action) bool {
 	return a.GetOrigin().GetNumber()&actor.SendNumbers == 0
 }
 
-// load is the number of actions let in and not answered: the one that runs and those that
-// wait. It is the same before and after a recovery, so that what was let in once is let in again.
-func (c *cell) load() int {
+// full says whether the mailbox has no room for an action. It counts what was let in and not answered, the action that runs and those
+// that wait: it is the same before and after a recovery, so that what was let in once is let in again.
+func (c *cell) full(it item, cfg *Config) bool {
+	n, bytes := c.mailbox.len(), c.mailbox.bytes
 	if c.running != nil {
-		return c.mailbox.len() + 1
+		n, bytes = n+1, bytes+int64(c.running.it.size)
 	}
-	return c.mailbox.len()
+	return n > cfg.MailboxSize || n > 0 && bytes+int64(it.size) > cfg.MailboxBytes
 }
 
 // cell finds or makes the actor's cell.
@@ -226,10 +234,10 @@ func (s *shard) run(c *cell, turn uint64) {
 			return
 		}
 		it := c.mailbox.pop()
-		s.dequeued()
+		s.dequeued(it)
 		if !s.admitted(it.ref) {
 			c.mailbox.unpop(it)
-			s.queued.Add(1)
+			s.enqueued(it)
 			c.mu.Unlock()
 			s.try(context.Background(), it.ref)
 			continue
@@ -265,7 +273,7 @@ func (s *shard) run(c *cell, turn uint64) {
 			// Waits without the lock, which the reader may want, and takes the same step again.
 			c.head = before
 			c.mailbox.unpop(it)
-			s.queued.Add(1)
+			s.enqueued(it)
 			c.mu.Unlock()
 			s.settle(before.LastOffset)
 			continue

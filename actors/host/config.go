@@ -30,9 +30,13 @@ type Config struct {
 	// MailboxSize is how many actions may wait for one actor; beyond it they are answered
 	// with actor.overloaded. Default 1,000.
 	MailboxSize int
+	// MailboxBytes bounds the same in bytes of their records; one action may be larger. Default 8 MiB.
+	MailboxBytes int64
 	// MaxQueued is how many actions may wait in one shard before it stops reading until
 	// half of them are done. Default 100,000.
 	MaxQueued int
+	// MaxQueuedBytes bounds the same in bytes of their records; those of one read may come on top. Default 64 MiB.
+	MaxQueuedBytes int64
 	// SleepAfter is how long an actor stays in memory without work. Default 30 s.
 	SleepAfter time.Duration
 	// ActionTimeout bounds one action. Default 60 s.
@@ -60,7 +64,9 @@ func (c *Config) setDefaults() {
 	def(&c.Group, "actorlog")
 	def(&c.Version, "dev")
 	def(&c.MailboxSize, 1000)
+	def(&c.MailboxBytes, 8<<20)
 	def(&c.MaxQueued, 100_000)
+	def(&c.MaxQueuedBytes, 64<<20)
 	def(&c.SleepAfter, 30*time.Second)
 	def(&c.ActionTimeout, 60*time.Second)
 	def(&c.DrainTimeout, 10*time.Second)
@@ -86,7 +92,9 @@ func (c Config) Validate() error {
 		}
 	}
 	positive("MailboxSize", int64(c.MailboxSize))
+	positive("MailboxBytes", c.MailboxBytes)
 	positive("MaxQueued", int64(c.MaxQueued))
+	positive("MaxQueuedBytes", c.MaxQueuedBytes)
 	positive("SleepAfter", int64(c.SleepAfter))
 	positive("ActionTimeout", int64(c.ActionTimeout))
 	positive("DrainTimeout", int64(c.DrainTimeout))

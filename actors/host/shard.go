@@ -43,7 +43,10 @@ type shard struct {
 	// own goroutine.
 	marked  int64
 	runners sync.WaitGroup
-	queued  atomic.Int64
+	// queued and queuedBytes are what waits in all mailboxes.
+	queued, queuedBytes atomic.Int64
+	// paused: nothing is read until there is room; written with readMu. resuming: somebody is about to find that there is.
+	paused, resuming atomic.Bool
 
 	cellsMu sync.Mutex
 	cells   map[schemas.Hash]*cell
@@ -51,7 +54,6 @@ type shard struct {
 	// readMu guards what is read next. The worker's reader holds it while it accepts.
 	readMu   sync.Mutex
 	nextRead int64
-	paused   bool
 	// sought is the action that was looked for again, and soughtIn the poll in which it was missed.
 	sought   int64
 	soughtIn uint64
@@ -302,7 +304,7 @@ func (s *shard) accept(records []eventlog.Record) {
 	defer s.readMu.Unlock()
 	for i := range records {
 		r := &records[i]
-		if s.paused || r.Offset < s.nextRead || s.draining.Load() {
+		if s.paused.Load() || r.Offset < s.nextRead || s.draining.Load() {
 			continue // polled before the reader was moved
 		}
 		if r.Offset > s.nextRead && !s.jump(r) {
@@ -314,13 +316,18 @@ func (s *shard) accept(records []eventlog.Record) {
 			s.w.cfg.Events.BadRecord(eventlog.Actions.String(), r.Partition, r.Offset, err)
 		}
 		if s.admit(r.Offset, action) {
-			s.offer(hash, item{ref: r.Offset, action: action})
+			s.offer(hash, item{ref: r.Offset, action: action, size: len(r.Value)})
 		}
 	}
-	if s.queued.Load() > int64(s.w.cfg.MaxQueued) && !s.paused && !s.draining.Load() {
-		s.paused = true
-		s.w.tail.Remove(s.partition)
+	if !s.full() || s.paused.Load() || s.draining.Load() {
+		return
 	}
+	s.paused.Store(true)
+	if s.roomy() { // by now
+		s.paused.Store(false)
+		return
+	}
+	s.w.tail.Remove(s.partition)
 }
 
 // admit notes that a record was read, and says whether it is an action to be answered. A nil
@@ -362,10 +369,20 @@ func (s *shard) jump(r *eventlog.Record) bool {
 	return false
 }
 
-// dequeued notes that an action left its mailbox, and resumes reading if that was what it
-// waited for.
-func (s *shard) dequeued() {
-	if s.queued.Add(-1) != int64(s.w.cfg.MaxQueued)/2 {
+// enqueued notes that an action went into a mailbox.
+func (s *shard) enqueued(it item) {
+	s.queued.Add(1)
+	s.queuedBytes.Add(int64(it.size))
+}
+
+// dequeued notes that an action left its mailbox, and resumes reading when enough have.
+//
+// No wake-up is lost: either accept, having paused, finds the room that was made before, or whoever makes room after it finds the
+// shard paused.
+func (s *shard) dequeued(it item) {
+	s.queued.Add(-1)
+	s.queuedBytes.Add(-int64(it.size))
+	if !s.paused.Load() || !s.roomy() || !s.resuming.CompareAndSwap(false, true) {
 		return
 	}
 	// In a goroutine of its own: the reader may hold readMu and wait for the cell that
@@ -373,11 +390,21 @@ func (s *shard) dequeued() {
 	s.runners.Go(func() {
 		s.readMu.Lock()
 		defer s.readMu.Unlock()
-		if s.paused && !s.draining.Load() {
-			s.paused = false
+		s.resuming.Store(false)
+		if s.paused.Load() && s.roomy() && !s.draining.Load() {
+			s.paused.Store(false)
 			s.w.tail.Add(s.partition, s.nextRead)
 		}
 	})
+}
+
+// full says that no more is to be read, roomy that a shard that was full may go on.
+func (s *shard) full() bool {
+	return s.queued.Load() > int64(s.w.cfg.MaxQueued) || s.queuedBytes.Load() > s.w.cfg.MaxQueuedBytes
+}
+
+func (s *shard) roomy() bool {
+	return s.queued.Load() <= int64(s.w.cfg.MaxQueued)/2 && s.queuedBytes.Load() <= s.w.cfg.MaxQueuedBytes/2
 }
 
 func decodeAction(r *eventlog.Record) (schemas.Hash, *actorlogv1.Action, error) {

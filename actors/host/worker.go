@@ -147,6 +147,17 @@ func (w *Worker) Close() error {
 	return w.store.close()
 }
 
+// Queued returns how many actions wait in the mailboxes of all shards, and the bytes of their records.
+func (w *Worker) Queued() (actions, bytes int64) {
+	for i := range w.shards {
+		if s := w.shards[i].Load(); s != nil {
+			actions += s.queued.Load()
+			bytes += s.queuedBytes.Load()
+		}
+	}
+	return actions, bytes
+}
+
 // client is the worker's way to call actors. It follows all events, so it is opened when first needed.
 func (w *Worker) client() (*remote.Client, error) {
 	w.mu.Lock()
