@@ -154,38 +154,51 @@ func httpCallers(addr string, n int) ([]call, func(), error) {
 }
 
 var (
-	statusOK      = []byte("HTTP/1.1 200 ")
+	protocol      = []byte("HTTP/1.1 ")
 	contentLength = []byte("Content-Length: ")
 )
 
-// readAnswer reads one HTTP answer with a known length.
+// readAnswer reads one HTTP answer that must be 200.
 func readAnswer(in *bufio.Reader) error {
+	status, err := readStatus(in)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("answered %d", status)
+	}
+	return err
+}
+
+// readStatus reads one HTTP answer with a known length.
+func readStatus(in *bufio.Reader) (status int, err error) {
 	line, err := in.ReadSlice('\n')
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if !bytes.HasPrefix(line, statusOK) {
-		return fmt.Errorf("answered %q", line)
+	rest, ok := bytes.CutPrefix(line, protocol)
+	if !ok || len(rest) < 4 {
+		return 0, fmt.Errorf("answered %q", line)
+	}
+	if status, err = strconv.Atoi(string(rest[:3])); err != nil {
+		return 0, fmt.Errorf("answered %q", line)
 	}
 	length := 0
 	for {
 		if line, err = in.ReadSlice('\n'); err != nil {
-			return err
+			return 0, err
 		}
 		if len(line) <= 2 {
 			break
 		}
 		if rest, ok := bytes.CutPrefix(line, contentLength); ok {
 			if length, err = strconv.Atoi(string(bytes.TrimSpace(rest))); err != nil {
-				return err
+				return 0, err
 			}
 		}
 	}
-	if length == 0 {
-		return errors.New("an answer without a result")
+	if length == 0 && status == http.StatusOK {
+		return 0, errors.New("an answer without a result")
 	}
 	_, err = in.Discard(length)
-	return err
+	return status, err
 }
 
 // overSockets are callers with a socket each, connected to one counter, in the encoding that the

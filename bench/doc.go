@@ -1,7 +1,7 @@
 // Command bench measures actorlog against the limit of its design, in one run on one embedded
 // broker: see README.md for what each figure means and for the figures of the last run.
 //
-//	go run ./bench                      everything, about five minutes
+//	go run ./bench                      everything, about six minutes
 //	go run ./bench -short               a look at everything, within 40 seconds
 //	go run ./bench -run 'in-process/256$' -cpuprofile cpu.out
 //

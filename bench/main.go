@@ -34,6 +34,7 @@ type settings struct {
 	populations []int
 	wakes       int
 	sockets     int
+	overloadFor time.Duration // each load
 	fanoutFor   time.Duration // each number of broadcasts at once, all rounds together
 }
 
@@ -68,7 +69,7 @@ func command(ctx context.Context, args []string) (err error) {
 	var (
 		s          settings
 		asJSON     = flags.Bool("json", false, "print one JSON object a line instead of tables")
-		pattern    = flags.String("run", "", "measure only what this regular expression matches: two-hop/1, in-process/16, http/256, websocket/2048, fold, recovery, memory/100000, fanout, ...")
+		pattern    = flags.String("run", "", "measure only what this regular expression matches: two-hop/1, in-process/16, http/256, websocket/2048, fold, recovery, memory/100000, fanout, overload, neighbours, ...")
 		callers    = flags.String("callers", "1,16,256,2048", "numbers of callers, separated by commas")
 		cpuProfile = flags.String("cpuprofile", "", "write a CPU profile of the run to this file")
 		memProfile = flags.String("memprofile", "", "write a profile of all allocations of the run to this file")
@@ -132,8 +133,10 @@ func (s *settings) size() {
 	s.rounds, s.warmUp = 5, 300*time.Millisecond
 	s.histories, s.populations = []int{10_000, 100_000, 1_000_000}, []int{100_000, 1_000_000}
 	s.wakes, s.sockets, s.fanoutFor = 2000, 1000, 5*time.Second
+	s.overloadFor = 8 * time.Second
 	duration := 5 * time.Second
 	if s.short {
+		s.overloadFor = 600 * time.Millisecond
 		duration = 600 * time.Millisecond
 		s.rounds, s.warmUp = 1, 150*time.Millisecond
 		s.histories, s.populations = []int{2_000, 40_000}, []int{20_000}
@@ -161,6 +164,7 @@ func (b *bench) all(ctx context.Context) error {
 		{"broadcasts", b.fanout},
 		{"fold and recovery", b.replay},
 		{"hibernated actors", b.memory},
+		{"overload", b.overload},
 	} {
 		if err := section.run(ctx); err != nil {
 			if ctx.Err() != nil {

@@ -49,6 +49,13 @@ type result struct {
 	BytesPerActor float64 `json:"bytes_per_actor,omitempty"`
 	CreatedPerS   float64 `json:"created_per_s,omitempty"`
 
+	// Times what the actors can carry is what they were asked for; Refused were answered 503, in the time that the percentiles say, and
+	// for Missed the generator had no connection. PeakHeapBytes is the heap in use of the whole process.
+	Times         float64 `json:"times,omitempty"`
+	RefusedPerS   float64 `json:"refused_per_s,omitempty"`
+	MissedPerS    float64 `json:"missed_per_s,omitempty"`
+	PeakHeapBytes int64   `json:"peak_heap_bytes,omitempty"`
+
 	// Sockets that get each broadcast, and how many broadcasts are under way at once.
 	Sockets  int     `json:"sockets,omitempty"`
 	AtOnce   int     `json:"at_once,omitempty"`
@@ -195,6 +202,21 @@ func (r *report) ratios() []ratio {
 			if awake := r.find("awake", same); awake != nil {
 				add("p50, waking call / awake call, %d actors", c.Actors)(c.P50us/awake.P50us, 0, 2)
 			}
+		case "overload":
+			if carried := r.find("overload", nil); c.Times > carried.Times {
+				add("done, asked for %g times what is carried / for %g times", c.Times, carried.Times)(c.OpsPerS/carried.OpsPerS, 0.9, 0)
+				add("peak heap, asked for %g times what is carried / for %g times", c.Times, carried.Times)(
+					float64(c.PeakHeapBytes)/float64(carried.PeakHeapBytes), 0, 0)
+			}
+		case "neighbours-slow", "neighbours-busy":
+			alone, elsewhere := r.find("neighbours", nil), r.find(c.Name+"-elsewhere", nil)
+			if alone != nil && elsewhere != nil {
+				what := strings.TrimPrefix(c.Name, "neighbours-")
+				add("p50, others in the shard of a %s flooded actor / without one", what)(c.P50us/alone.P50us, 0, 2)
+				add("p99, others in the shard of a %s flooded actor / without one", what)(c.P99us/alone.P99us, 0, 2)
+				add("p50, others in the shard of a %s flooded actor / in other shards", what)(c.P50us/elsewhere.P50us, 0, 2)
+				add("p99, others in the shard of a %s flooded actor / in other shards", what)(c.P99us/elsewhere.P99us, 0, 2)
+			}
 		case "hibernated":
 			ratios = append(ratios, ratio{
 				what:  fmt.Sprintf("memory of the worker with %d actors asleep", c.Actors),
@@ -255,6 +277,15 @@ func (r *report) finish() {
 	r.section("A call to an actor that sleeps, and the next one", []string{"wake", "awake"},
 		[]string{"", "actors", "p50", "p99"},
 		func(c *result) []any { return []any{c.Name, c.Actors, us(c.P50us), us(c.P99us)} })
+	r.section("Asked for more than actors can carry", []string{"overload"},
+		[]string{"", "times", "done/s", "refused/s", "refused within, p50", "p99", "not sent/s", "peak heap"},
+		func(c *result) []any {
+			return []any{c.Name, c.Times, number(c.OpsPerS), number(c.RefusedPerS), us(c.P50us), us(c.P99us), number(c.MissedPerS), mib(c.PeakHeapBytes)}
+		})
+	r.section("Calls to others while one actor is flooded", []string{
+		"neighbours", "neighbours-slow", "neighbours-slow-elsewhere", "neighbours-busy", "neighbours-busy-elsewhere",
+	}, []string{"", "p50", "p99"},
+		func(c *result) []any { return []any{c.Name, us(c.P50us), us(c.P99us)} })
 	for _, note := range r.notes {
 		fmt.Fprintf(r.out, "\nNote: %s\n", note)
 	}

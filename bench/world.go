@@ -130,6 +130,7 @@ type running struct {
 func startWorker(log *kafkalog.Log, cfg host.Config) (*running, error) {
 	registry := actor.NewRegistry()
 	counter.Register(registry)
+	registerSluggish(registry)
 	worker, err := host.Open(log, registry, cfg)
 	if err != nil {
 		return nil, err

@@ -171,7 +171,7 @@ func (g *Gateway) serveSocket(c *gin.Context, s *session) {
 	ctx, cancel := context.WithCancel(c.Request.Context())
 	defer cancel()
 	s.cancel = cancel
-	if g.sessions.full(g.cfg.MaxSessions + g.cfg.MaxSessions/8) {
+	if g.sessions.full(g.cfg.MaxSessions + g.cfg.MaxSessions/8 + 1) {
 		g.fail(c, errUnavailable) // also those that are told why by a close reason take room
 		return
 	}

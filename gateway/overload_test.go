@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
 	"github.com/actorlog/actorlog/actors/actor"
@@ -149,4 +151,67 @@ func TestOverload(t *testing.T) {
 		total -= n - 1
 	}
 	require.Zero(t, total, "what was answered has been done once, and nothing else")
+}
+
+// Bodies that arrive slowly are held meanwhile: their bytes are bounded, and what does not fit is refused, but for one that is alone.
+func TestOverload_Bodies(t *testing.T) {
+	t.Parallel()
+	const most = 10_000
+	w := newWorld(t, config(func(c *gateway.Config) { c.MaxBodyBytes, c.Loopback = most, true }))
+	bodyBytes := func() (n int) {
+		var v struct{ BodyBytes int }
+		require.NoError(t, json.Unmarshal([]byte(w.do("GET", "/admin/gateway", "").body), &v))
+		return v.BodyBytes
+	}
+	const target = "/actors/counter/x/actions/echo"
+	text := func(n int) string { return `"` + strings.Repeat("x", n-2) + `"` }
+	require.Equal(t, 200, w.do("POST", target, text(2*most)).status, "alone")
+
+	body, feed := io.Pipe()
+	answered := make(chan reply)
+	go func() {
+		r, err := w.try("POST", target, body)
+		if err != nil {
+			r.body = err.Error()
+		}
+		answered <- r
+	}()
+	first := text(most - 2000)
+	_, err := io.WriteString(feed, first[:most-3000])
+	require.NoError(t, err)
+	w.eventually(func() bool { return bodyBytes() == most-3000 })
+	require.Equal(t, 200, w.do("POST", target, text(2000)).status)
+	r := w.do("POST", target, text(4000))
+	require.Equal(t, "503 guard.service_unavailable", r.failure())
+	require.Equal(t, "1", r.header.Get("Retry-After"))
+	_, err = io.WriteString(feed, first[most-3000:])
+	require.NoError(t, err)
+	require.NoError(t, feed.Close())
+	require.Equal(t, 200, (<-answered).status)
+	w.eventually(func() bool { return bodyBytes() == 0 })
+	require.Equal(t, 200, w.do("POST", target, text(4000)).status)
+}
+
+func TestOverload_Sessions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, config(func(c *gateway.Config) { c.MaxSessions, c.MaxRequests = 2, 1 }))
+	s := w.connect("x")
+	w.stream("/actors/counter/x/events", "") // a stream that is open is no request under way
+	reason, _ := w.dial("/gateway/counter/connect"+getOrCreate+"x", nil, "rivet", "rivet_encoding.json").closed()
+	require.Equal(t, "1011 guard.service_unavailable", reason)
+	r := w.do("GET", "/actors/counter/x/events", "")
+	require.Equal(t, "503 guard.service_unavailable", r.failure())
+	require.Equal(t, "1", r.header.Get("Retry-After"))
+	// Those that are open, and calls, go on.
+	s.call(1, "get", "[]")
+	s.expect("ActionResponse 1 0")
+	w.eventually(func() bool { return w.do("POST", "/actors/counter/x/actions/get", "").status == 200 })
+	require.NoError(t, s.conn.Close())
+	w.eventually(func() bool {
+		conn, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(w.server.URL, "http")+"/gateway/counter/connect"+getOrCreate+"x", nil)
+		require.NoError(t, err)
+		defer conn.Close()
+		_, data, err := conn.ReadMessage()
+		return err == nil && strings.Contains(string(data), "Init")
+	})
 }
