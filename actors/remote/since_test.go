@@ -210,3 +210,76 @@ func TestSince(t *testing.T) {
 		}
 	})
 }
+
+func TestSinceEach(t *testing.T) {
+	t.Parallel()
+	byHand(t, func(t *testing.T, b *bench) {
+		epoch := b.claim()
+		offsets := map[string][]int64{}
+		for ref := range int64(20) {
+			for _, key := range []string{"a", "b"} {
+				offsets[key] = append(offsets[key], b.outcome(epoch, ref, key))
+			}
+			if ref == 10 {
+				b.renew(epoch)
+			}
+		}
+		c := b.open(remote.Config{})
+		b.cluster.Truncate(eventlog.Events, 0, offsets["a"][5])
+		last := offsets["b"][19]
+
+		type reader struct {
+			*remote.Reader
+			seen []int64
+		}
+		read := func(key string, after, to int64, most int) *reader {
+			r := &reader{Reader: &remote.Reader{Hash: hashOf(key), After: schemas.Position{Offset: after}, To: schemas.Position{Offset: to}}}
+			r.Outcome = func(d *remote.Delivery) bool {
+				r.seen = append(r.seen, d.Position.Offset)
+				return len(r.seen) < most
+			}
+			return r
+		}
+		gone := read("a", offsets["a"][2], last, 100)
+		noClaim := read("a", offsets["a"][7], last, 100)
+		all := read("a", offsets["a"][11], last, 100)
+		page := read("a", offsets["a"][11], last, 3)
+		other := read("b", offsets["b"][11], offsets["b"][15], 100)
+		nothing := read("b", last, last, 100)
+		elsewhere := read("a", 0, last, 100)
+		elsewhere.After.Partition = 1
+		each := func(most int64, readers ...*reader) {
+			t.Helper()
+			var of []*remote.Reader
+			for _, r := range readers {
+				of = append(of, r.Reader)
+			}
+			require.NoError(t, c.SinceEach(t.Context(), 0, most, of...))
+		}
+		each(1000, gone, noClaim, all, page, other, nothing, elsewhere)
+
+		// Who asks for what is gone is told so, and nobody else is.
+		require.ErrorIs(t, gone.Err, remote.ErrGone)
+		require.ErrorIs(t, noClaim.Err, remote.ErrGone)
+		require.ErrorContains(t, elsewhere.Err, "shard 0")
+		require.Empty(t, append(gone.seen, noClaim.seen...))
+		for r, want := range map[*reader][]int64{all: offsets["a"][12:], page: offsets["a"][12:15], other: offsets["b"][12:16], nothing: nil} {
+			require.NoError(t, r.Err)
+			require.Equal(t, want, r.seen)
+		}
+		require.Equal(t, []int64{last, page.seen[2], offsets["b"][15], last},
+			[]int64{all.After.Offset, page.After.Offset, other.After.Offset, nothing.After.Offset})
+
+		// A pass of few records takes everybody as far as it went, and the next ones go on from there.
+		all, other = read("a", offsets["a"][11], last, 100), read("b", offsets["b"][15], last, 100)
+		passes := 0
+		for ; all.After.Offset < last || other.After.Offset < last; passes++ {
+			before := min(all.After.Offset, other.After.Offset)
+			each(3, all, other)
+			require.LessOrEqual(t, min(all.After.Offset, other.After.Offset)-before, int64(3))
+		}
+		require.Equal(t, 6, passes)
+		require.Equal(t, offsets["a"][12:], all.seen)
+		require.Equal(t, offsets["b"][16:], other.seen)
+	})
+}
