@@ -230,11 +230,11 @@ func (s *session) view() sessionView {
 
 func (s *stream) view() sessionView {
 	v := sessionView{
-		ID: rayOf(s.c), Type: "stream", Route: plainTarget{verb: verbEvents}.route(), State: "open", Since: s.opened,
+		ID: s.ray, Type: "stream", Route: plainTarget{verb: verbEvents}.route(), State: "open", Since: s.opened,
 		Actor: viewActor(s.to), Queued: int64(len(s.live)),
 	}
-	if a := s.g.clientAddress(s.c.Request); a.IsValid() {
-		v.Address = a.String()
+	if s.address.IsValid() {
+		v.Address = s.address.String()
 	}
 	return v
 }
@@ -283,6 +283,8 @@ func (g *Gateway) adminGateway(c *gin.Context) {
 			"sessionBufferBytes":   g.cfg.SessionBufferBytes,
 			"inFlightPerSession":   g.cfg.MaxInFlight,
 			"subscriptions":        g.cfg.MaxSubscriptions,
+			"subscribing":          g.cfg.MaxSubscribing,
+			"recoveries":           g.cfg.MaxRecoveries,
 			"rejectionsPerMinute":  g.cfg.MaxRejections,
 			"delayedPerAddress":    g.cfg.MaxDelayed,
 			"requests":             g.cfg.MaxRequests,

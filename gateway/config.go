@@ -43,6 +43,11 @@ type Config struct {
 	// MaxSubscriptions is how many event names one session may subscribe to. Default 1,024.
 	MaxSubscriptions int
 
+	// MaxSubscribing is how many event streams may be asking their actors at once, and MaxRecoveries how many passes over the log may be
+	// under way to read back what they missed, each for all who wait for its shard. Others wait: so do not all calls, when all
+	// subscribers of a gateway that died come to this one. Default 64 and 2.
+	MaxSubscribing, MaxRecoveries int
+
 	// ResolveTimeout bounds looking up or creating an actor, and opening a connection to it. Default 15 s.
 	ResolveTimeout time.Duration
 	// WriteTimeout bounds one write to a socket, and the taking of each 64 KiB of an answer or event stream. Default 10 s.
@@ -141,6 +146,8 @@ func (c *Config) setDefaults() {
 	def(&c.SessionBufferBytes, 8<<20)
 	def(&c.MaxInFlight, 32)
 	def(&c.MaxSubscriptions, 1024)
+	def(&c.MaxSubscribing, 64)
+	def(&c.MaxRecoveries, 2)
 	defTime(&c.ResolveTimeout, 15*time.Second)
 	defTime(&c.WriteTimeout, 10*time.Second)
 	defTime(&c.CloseTimeout, 3*time.Second)
@@ -177,6 +184,8 @@ func (c Config) Validate() error {
 		{"SessionBufferBytes", int64(c.SessionBufferBytes)},
 		{"MaxInFlight", int64(c.MaxInFlight)},
 		{"MaxSubscriptions", int64(c.MaxSubscriptions)},
+		{"MaxSubscribing", int64(c.MaxSubscribing)},
+		{"MaxRecoveries", int64(c.MaxRecoveries)},
 		{"ResolveTimeout", int64(c.ResolveTimeout)},
 		{"WriteTimeout", int64(c.WriteTimeout)},
 		{"CloseTimeout", int64(c.CloseTimeout)},

@@ -135,6 +135,10 @@ func (g *Gateway) open(c *gin.Context, s *session, route *wire.GatewayRequest, p
 // refuseSocket accepts a socket in order to close it with the error's reason: whatever else
 // an upgrade is answered, the client does not understand.
 func (g *Gateway) refuseSocket(c *gin.Context, err error) {
+	if strings.HasPrefix(c.Request.URL.EscapedPath(), "/actors/") {
+		g.refuseSubscription(c, err)
+		return
+	}
 	protocols, _ := wire.ParseSubprotocols(c.Request.Header.Values("Sec-Websocket-Protocol"))
 	s := g.newSession(c, protocols, nil)
 	// The client of a raw socket would take an error of the protocol for a message of its actor.
@@ -196,6 +200,7 @@ func (g *Gateway) serveSocket(c *gin.Context, s *session) {
 	}
 	err := sockets.HandleRequest(w, r)
 	reason := s.gone()
+	s.work.Wait()
 	if s.room != nil {
 		g.rooms.leave(s, s.room)
 	}

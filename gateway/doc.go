@@ -19,7 +19,7 @@
 //	POST   /actors/{kind}/{key...}/queues/{name}   put a message, the body, into a queue (202); ?wait=true waits until it is
 //	                                               completed (200), at most ?timeout= milliseconds
 //	GET    /actors/{kind}/{key...}/state           the state, as JSON
-//	GET    /actors/{kind}/{key...}/events          the broadcasts, as server-sent events
+//	GET    /actors/{kind}/{key...}/events          the broadcasts, as server-sent events, or on a WebSocket
 //	GET    /actors/{kind}/{key...}                 the actor: id, key, generation, time of creation
 //	PUT    /actors/{kind}/{key...}                 create it unless it lives; the body is the input (201, or 200)
 //	POST   /actors/{kind}/{key...}                 create it; 409 if it lives
@@ -70,6 +70,12 @@
 // is told to come back later in a short stream (event actorlog.unavailable), for EventSource
 // gives up for good at any other status than 200.
 //
+// With an upgrade the same stream is JSON messages on a socket: see docs/http-api.md for them and for its close codes.
+//
+//	-> {"subscribe":["count"],"after":"3:17"}
+//	<- {"subscribed":["count"],"position":"3:20","recovered":true,"id":"3:17"}
+//	<- {"event":"count","args":[4],"id":"3:19"}
+//
 // # Sessions
 //
 // A session is a socket, of /connect or raw. It is there for one connection of its actor: part of the actor's state, through
@@ -91,6 +97,8 @@
 // connection itself or with its life, and tried until it is answered, because nobody else ends the connection of a gateway that
 // lives. If it is not known whether the connection was opened, it is ended all the same: the log keeps the order. Gateways
 // that die leave it to the workers, by their leases; if the workers were wrong, the client is told to connect again.
+//
+// A socket of .../events is a session too, without a connection, room and farewell: its stream has a watch of its own.
 //
 // An upgrade is never refused by HTTP status, but by close reason: clients decide by the
 // reason whether to come back. Refusals that a client must not repeat are delayed, because

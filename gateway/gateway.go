@@ -35,6 +35,9 @@ type Gateway struct {
 	forwarded sync.Once // the warning of clientAddress
 	// farewells go on for a while after their sessions.
 	farewells farewells
+	// recoveries are of event streams, and subscribing holds one element for each that asks its actor.
+	recoveries  recoveries
+	subscribing chan struct{}
 
 	// closing is closed when Shutdown begins: streams end, readiness is denied.
 	closing   chan struct{}
@@ -59,6 +62,8 @@ func New(client *remote.Client, cfg Config) (*Gateway, error) {
 	g.rooms.init(g)
 	g.sessions.init()
 	g.farewells.init(g)
+	g.recoveries.init(g)
+	g.subscribing = make(chan struct{}, cfg.MaxSubscribing)
 	g.opening, g.stopOpening = context.WithCancel(context.Background())
 	g.sockets, g.raws = g.newSockets(cfg.MaxIncomingMessageBytes), g.newSockets(cfg.MaxSocketMessageBytes)
 	g.engine = g.newEngine()
@@ -81,6 +86,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	// Nobody is left who wants them. Whether they were opened is not waited for: that they are over is enough to tell.
 	g.stopOpening()
 	err := g.sessions.wait(ctx)
+	g.recoveries.close()
 	g.farewells.drain()
 	err = errors.Join(err, g.farewells.wait(ctx))
 	// Once, and after the last socket: melody's hub, when closed, leaves whoever still calls

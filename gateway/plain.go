@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"github.com/gorilla/websocket"
 
 	"github.com/actorlog/actorlog/gateway/wire"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
@@ -38,7 +39,11 @@ func (g *Gateway) plain(c *gin.Context) {
 		return
 	}
 	req, err := g.plainRequest(c, target)
-	if err != nil {
+	switch {
+	case err != nil && target.verb == verbEvents && websocket.IsWebSocketUpgrade(c.Request):
+		g.refuseSubscription(c, err)
+		return
+	case err != nil:
 		g.failPlain(c, err)
 		return
 	}

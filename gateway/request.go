@@ -228,6 +228,13 @@ func idempotencyKey(h http.Header) (string, error) {
 	}
 }
 
+func checkEventName(name string) error {
+	if len(name) > maxNameBytes || !utf8.ValidString(name) {
+		return invalid("The name of the event is too long, or not valid UTF-8.")
+	}
+	return nil
+}
+
 func checkActionName(name string) error {
 	switch {
 	case name == "":

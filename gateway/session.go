@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 	"github.com/olahol/melody"
@@ -47,6 +46,8 @@ type session struct {
 	handshake      *actorlogv1.Handshake
 	idempotencyKey string                    // prefix of the keys of its actions; empty for none
 	start          func(ctx context.Context) // what to do once the socket is there
+	subscription   *subscription             // of a socket of .../events; it has no connection, and the reader is the subscription's
+	work           sync.WaitGroup            // goroutines of its own, which end soon after it
 	opened         time.Time
 	from           caller                    // its address is zero if not known
 	shown          atomic.Pointer[actorView] // set when it is admitted
@@ -152,6 +153,12 @@ func (s *session) put(text bool, frame []byte) {
 func (s *session) sent(n int) {
 	s.queued.Add(-1)
 	s.queuedBytes.Add(int64(-n))
+	if s.subscription != nil {
+		select {
+		case <-s.subscription.places:
+		default: // the last message before the close takes no place
+		}
+	}
 }
 
 // begin asks the actor for a connection, and creates the actor if that was asked.
@@ -278,12 +285,11 @@ func (s *session) noteClose(code int, reason string) {
 // receive handles one message of the peer. It is melody's reader, and may wait: then the
 // peer's next messages wait too.
 func (s *session) receive(ctx context.Context, text bool, data []byte) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.g.cfg.Logger.Error("a panic while handling a message", zap.Any(keyReason, p), zap.String(keyRay, s.ray), zap.Stack(keyStack))
-			s.fail(errInternal)
-		}
-	}()
+	defer s.recoverPanic("handling a message")
+	if s.subscription != nil {
+		s.subscription.receive(text, data)
+		return
+	}
 	<-s.admitted
 	if s.ending.Load() {
 		return
@@ -305,17 +311,28 @@ func (s *session) receive(ctx context.Context, text bool, data []byte) {
 	s.version.Store(uint32(next.Version))
 	switch msg.Kind {
 	case wire.MessageSubscription:
-		s.subscription(ctx, msg)
+		s.subscribeTo(ctx, msg)
 	case wire.MessageAction:
 		s.run(ctx, msg)
 	}
 }
 
-// subscription begins or ends one. It waits if the actor has a say in it.
-func (s *session) subscription(ctx context.Context, msg wire.ClientMessage) {
+// recoverPanic ends the session for a panic of ours.
+func (s *session) recoverPanic(doing string) {
+	if p := recover(); p != nil {
+		s.g.cfg.Logger.Error("a panic while "+doing, zap.Any(keyReason, p), zap.String(keyRay, s.ray), zap.Stack(keyStack))
+		s.fail(errInternal)
+	}
+}
+
+// subscribeTo begins or ends a subscription. It waits if the actor has a say in it.
+func (s *session) subscribeTo(ctx context.Context, msg wire.ClientMessage) {
+	if err := checkEventName(msg.Name); err != nil {
+		e, _ := asWire(err, false)
+		s.bad(e)
+		return
+	}
 	switch {
-	case len(msg.Name) > maxNameBytes || !utf8.ValidString(msg.Name):
-		s.bad(invalid("The name of the event is too long, or not valid UTF-8."))
 	case msg.Subscribe && slices.Contains(s.guarded, msg.Name):
 		s.askFor(ctx, msg.Name)
 	case !s.room.subscribe(s, msg.Name, msg.Subscribe):

@@ -50,6 +50,7 @@ type setup struct {
 	gateway  gateway.Config
 	remote   remote.Config
 	noWorker bool
+	log      func(eventlog.Log) eventlog.Log // what the client sees of the log, if set
 }
 
 func newWorld(t testing.TB, options ...func(*setup)) *world {
@@ -67,7 +68,11 @@ func newWorld(t testing.TB, options ...func(*setup)) *world {
 	}
 	w.log = w.cluster.Client()
 	var err error
-	w.client, err = remote.Open(w.log, s.remote)
+	log := eventlog.Log(w.log)
+	if s.log != nil {
+		log = s.log(log)
+	}
+	w.client, err = remote.Open(log, s.remote)
 	require.NoError(t, err)
 	w.gateway, err = gateway.New(w.client, s.gateway)
 	require.NoError(t, err)
