@@ -60,13 +60,11 @@ func registerRoom(r *actor.Registry) {
 			return nil // a single call, not somebody who stays
 		}
 		conn.Send(said.With("the topic is " + s.Topic))
-		c.BroadcastExcept(joined.With(actor.ConnState[Member](conn).Name), conn)
+		here.Connected(c, conn)
 		return nil
 	})
 	actor.OnDisconnect(r, rooms, func(_ *Room, c *actor.Ctx, conn *actor.Conn) error {
-		if !conn.Ephemeral() {
-			c.Broadcast(left.With(actor.ConnState[Member](conn).Name))
-		}
+		here.Disconnected(c, conn)
 		return nil
 	})
 	actor.On(r, say, (*Room).say)
@@ -98,16 +96,14 @@ func (s *Room) whisper(c *actor.Ctx, w Whisper) (n actor.None, err error) {
 
 // end snippet
 
-// snippet: members
+// snippet: presence
+
+var here = actor.RosterOf(joined, left, func(conn *actor.Conn) (string, bool) {
+	return actor.ConnState[Member](conn).Name, true // false: nobody who counts
+})
 
 func (s *Room) members(c *actor.Ctx, _ actor.None) ([]string, error) {
-	names := []string{}
-	for _, conn := range c.Conns() {
-		if !conn.Ephemeral() { // not who asks with a single call
-			names = append(names, actor.ConnState[Member](conn).Name)
-		}
-	}
-	return names, nil
+	return here.List(c), nil
 }
 
 // end snippet
@@ -163,5 +159,76 @@ func TestRoom(t *testing.T) {
 			require.Equal(t, actortest.Event{Name: "said", Args: `["bob: bla"]`}, ann.Next(t))
 		}
 		require.Equal(t, actortest.Event{Name: "left", Args: `["bob"]`}, ann.Next(t))
+	})
+}
+
+// Somebody is there from the first of their connections to the last, whatever dies meanwhile.
+func TestPresence(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		kick := actor.Action[string, actor.None](rooms, "kick")
+		w := actortest.New(t, registerRoom, func(r *actor.Registry) {
+			actor.On(r, kick, func(_ *Room, c *actor.Ctx, name string) (n actor.None, err error) {
+				for _, conn := range c.Conns() {
+					if actor.ConnState[Member](conn).Name == name {
+						conn.Disconnect("out")
+					}
+				}
+				return n, nil
+			})
+		})
+		lobby := rooms.GetOrCreate(w.Client, "lobby")
+		there := func() []string {
+			t.Helper()
+			names, err := members.Call(ctx, lobby, actor.None{})
+			require.NoError(t, err)
+			return names
+		}
+		events := w.Watch("room", "lobby")
+		require.Equal(t, []string{}, there())
+
+		// Bob has two windows open, through two gateways.
+		dying := w.StartGateway()
+		_, err := dying.Connect(ctx, Join{"bob"}, "room", "lobby")
+		require.NoError(t, err)
+		require.Equal(t, actortest.Event{Name: "joined", Args: `["bob"]`}, events.Next(t))
+		second, err := w.Connect(ctx, Join{"bob"}, "room", "lobby")
+		require.NoError(t, err)
+		_, err = dying.Connect(ctx, Join{"eve"}, "room", "lobby")
+		require.NoError(t, err)
+		require.Equal(t, actortest.Event{Name: "joined", Args: `["eve"]`}, events.Next(t))
+		require.Equal(t, []string{"bob", "eve"}, there())
+
+		// A single call is nobody who comes.
+		_, err = members.Call(ctx, lobby.WithParams(Join{"joe"}), actor.None{})
+		require.NoError(t, err)
+
+		// One of the gateways dies, and the worker with it. Eve has left, once; bob has not.
+		dying.Crash()
+		w.Crash()
+		time.Sleep(time.Minute)
+		require.Equal(t, []string{"bob"}, there())
+		require.Equal(t, actortest.Event{Name: "left", Args: `["eve"]`}, events.Next(t))
+		require.NoError(t, second.Close(ctx, "bye"))
+		require.Equal(t, actortest.Event{Name: "left", Args: `["bob"]`}, events.Next(t))
+		require.Equal(t, []string{}, there())
+
+		// Whoever ends the connections: one action ends both of Ann's, and later the actor those of Bob. Each of them leaves once.
+		for _, name := range []string{"ann", "ann", "bob", "bob"} {
+			_, err = w.Connect(ctx, Join{name}, "room", "lobby")
+			require.NoError(t, err)
+		}
+		_, err = kick.Call(ctx, lobby, "ann")
+		require.NoError(t, err)
+		require.Equal(t, []string{"bob"}, there())
+		require.NoError(t, lobby.Destroy(ctx))
+		for _, want := range []string{`joined ["ann"]`, `joined ["bob"]`, `left ["ann"]`, `left ["bob"]`} {
+			got := events.Next(t)
+			require.Equal(t, want, got.Name+" "+got.Args)
+		}
+		_, err = w.Connect(ctx, Join{"eve"}, "room", "lobby")
+		require.NoError(t, err)
+		require.Equal(t, actortest.Event{Name: "joined", Args: `["eve"]`}, events.Next(t))
 	})
 }

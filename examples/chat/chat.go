@@ -63,7 +63,7 @@ func Register(r *actor.Registry) {
 	actor.InitialState(r, Kind, Room{Messages: []Message{}})
 	actor.On(r, Say, (*Room).say)
 	actor.On(r, History, func(s *Room, _ *actor.Ctx, _ actor.None) ([]Message, error) { return s.Messages, nil })
-	actor.On(r, Members, (*Room).members)
+	actor.On(r, Members, func(_ *Room, c *actor.Ctx, _ actor.None) ([]Member, error) { return here.List(c), nil })
 
 	actor.OnBeforeConnect(r, Kind, func(_ *Room, _ *actor.Ctx, p Params) error {
 		if utf8.RuneCountInString(p.Name) > maxNameLen {
@@ -73,37 +73,20 @@ func Register(r *actor.Registry) {
 	})
 	actor.CreateConnState(r, Kind, func(_ *Room, _ *actor.Ctx, p Params) (presence, error) { return presence(p), nil })
 	actor.OnConnect(r, Kind, func(_ *Room, c *actor.Ctx, conn *actor.Conn) error {
-		if m, ok := member(conn); ok {
-			c.Broadcast(Joined.With(m))
-		}
+		here.Connected(c, conn)
 		return nil
 	})
 	actor.OnDisconnect(r, Kind, func(_ *Room, c *actor.Ctx, conn *actor.Conn) error {
-		if m, ok := member(conn); ok {
-			c.Broadcast(Left.With(m))
-		}
+		here.Disconnected(c, conn)
 		return nil
 	})
 }
 
-// member is who a connection stands for, if it stays and has a name.
-func member(conn *actor.Conn) (m Member, ok bool) {
-	if conn.Ephemeral() {
-		return Member{}, false
-	}
+// here is who is there: every connection with a name.
+var here = actor.RosterOf(Joined, Left, func(conn *actor.Conn) (Member, bool) {
 	p := actor.ConnState[presence](conn)
 	return Member{ID: conn.ID(), Name: p.Name}, p.Name != ""
-}
-
-func (s *Room) members(c *actor.Ctx, _ actor.None) ([]Member, error) {
-	members := []Member{}
-	for _, conn := range c.Conns() {
-		if m, ok := member(conn); ok {
-			members = append(members, m)
-		}
-	}
-	return members, nil
-}
+})
 
 func (s *Room) say(c *actor.Ctx, line Line) (Message, error) {
 	if line.Author == "" || line.Text == "" {
