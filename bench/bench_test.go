@@ -6,10 +6,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
 	"github.com/actorlog/actorlog/eventlog/memlog"
@@ -93,4 +96,41 @@ func TestReport(t *testing.T) {
 		require.Less(t, strings.Index(text, "missed"), strings.Index(text, "Calls, closed loop"))
 		require.Contains(t, text, "150\u00b5s")
 	})
+}
+
+func TestSubscribersProcess(t *testing.T) {
+	t.Parallel()
+	// serve answers every subscription with these messages.
+	serve := func(t *testing.T, messages ...string) stormConfig {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			conn, err := new(websocket.Upgrader).Upgrade(w, r, nil)
+			if err != nil || r.URL.Query().Get("after") != "3:1.end" {
+				return
+			}
+			for _, m := range messages {
+				_ = conn.WriteMessage(websocket.TextMessage, []byte(m))
+			}
+		}))
+		t.Cleanup(server.Close)
+		return stormConfig{Addr: strings.TrimPrefix(server.URL, "http://"), Sockets: 3, After: []string{"3:1.end", "3:1.end"}}
+	}
+	run := func(cfg stormConfig) (r stormed, err error) {
+		var in, out bytes.Buffer
+		if err := json.NewEncoder(&in).Encode(cfg); err != nil {
+			return r, err
+		}
+		if err := subscribersProcess(&in, &out); err != nil {
+			return r, err
+		}
+		return r, json.NewDecoder(&out).Decode(&r)
+	}
+	events := []string{`{"args":[1]}`, `{"heartbeat":true}`, `{"args":[2]}`, `{"args":[3]}`, `{"args":[4]}`, `{"args":[5]}`}
+	r, err := run(serve(t, append([]string{`{"subscribed":[],"recovered":true}`}, events...)...))
+	require.NoError(t, err)
+	require.Positive(t, r.P50)
+	require.GreaterOrEqual(t, r.All, r.P50)
+	_, err = run(serve(t, append([]string{`{"subscribed":[],"recovered":false}`}, events...)...))
+	require.ErrorContains(t, err, "not recovered")
+	_, err = run(serve(t, `{"subscribed":[],"recovered":true}`, events[0], events[2], events[2]))
+	require.ErrorContains(t, err, "event 3 is [2]")
 }

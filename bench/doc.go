@@ -12,7 +12,7 @@
 //
 // Broker, clients, worker, gateway and load generators share one process, for the two-hop as
 // well as for what is compared to it, so that all of them share the same processors alike. The worker
-// whose memory is measured is a process of its own: this program again.
+// whose memory is measured is a process of its own, this program again, and so are the subscribers of the storm.
 //
 // Progress goes to stderr, figures to stdout. It asserts nothing: a ratio that misses its target is
 // printed as such.

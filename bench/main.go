@@ -36,6 +36,9 @@ type settings struct {
 	sockets     int
 	overloadFor time.Duration // each load
 	fanoutFor   time.Duration // each number of broadcasts at once, all rounds together
+	// stormSockets come back at once, after stormCalm with nothing but calls.
+	stormSockets int
+	stormCalm    time.Duration
 }
 
 func (s *settings) wants(name string) bool { return s.run.MatchString(name) }
@@ -55,6 +58,13 @@ func main() {
 		}
 		return
 	}
+	if os.Getenv(subscribersEnv) != "" {
+		if err := subscribersProcess(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "bench subscribers:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err := command(ctx, os.Args[1:])
 	stop()
@@ -69,7 +79,7 @@ func command(ctx context.Context, args []string) (err error) {
 	var (
 		s          settings
 		asJSON     = flags.Bool("json", false, "print one JSON object a line instead of tables")
-		pattern    = flags.String("run", "", "measure only what this regular expression matches: two-hop/1, in-process/16, http/256, websocket/2048, fold, recovery, memory/100000, fanout, overload, neighbours, ...")
+		pattern    = flags.String("run", "", "measure only what this regular expression matches: two-hop/1, in-process/16, http/256, websocket/2048, fold, recovery, memory/100000, fanout, overload, neighbours, storm, ...")
 		callers    = flags.String("callers", "1,16,256,2048", "numbers of callers, separated by commas")
 		cpuProfile = flags.String("cpuprofile", "", "write a CPU profile of the run to this file")
 		memProfile = flags.String("memprofile", "", "write a profile of all allocations of the run to this file")
@@ -134,6 +144,7 @@ func (s *settings) size() {
 	s.histories, s.populations = []int{10_000, 100_000, 1_000_000}, []int{100_000, 1_000_000}
 	s.wakes, s.sockets, s.fanoutFor = 2000, 1000, 5*time.Second
 	s.overloadFor = 8 * time.Second
+	s.stormSockets, s.stormCalm = 10_000, 5*time.Second
 	duration := 5 * time.Second
 	if s.short {
 		s.overloadFor = 600 * time.Millisecond
@@ -141,6 +152,7 @@ func (s *settings) size() {
 		s.rounds, s.warmUp = 1, 150*time.Millisecond
 		s.histories, s.populations = []int{2_000, 40_000}, []int{20_000}
 		s.wakes, s.fanoutFor = 300, 600*time.Millisecond
+		s.stormSockets, s.stormCalm = 1000, time.Second
 	}
 	if s.duration == 0 {
 		s.duration = duration
@@ -162,6 +174,7 @@ func (b *bench) all(ctx context.Context) error {
 	}{
 		{"the calls", b.calls},
 		{"broadcasts", b.fanout},
+		{"a reconnect storm", b.storm},
 		{"fold and recovery", b.replay},
 		{"hibernated actors", b.memory},
 		{"overload", b.overload},

@@ -36,6 +36,9 @@ type result struct {
 	RecoveredMs float64 `json:"recovered_ms,omitempty"`
 	ServingMs   float64 `json:"serving_ms,omitempty"`
 	ShardMs     float64 `json:"shard_ms,omitempty"`
+	// Of a storm, RecoveredMs is until the last socket has all that it missed; half of them and 99 of 100 take so long.
+	RecoveredP50Ms float64 `json:"recovered_p50_ms,omitempty"`
+	RecoveredP99Ms float64 `json:"recovered_p99_ms,omitempty"`
 	// NsPerEvent is processor time of one step on one event in memory.
 	NsPerEvent float64 `json:"ns_per_event,omitempty"`
 
@@ -198,6 +201,10 @@ func (r *report) ratios() []ratio {
 			if raw := r.find("fanout-raw", same); raw != nil {
 				add("time to the last of %d sockets, broadcast / socket library, %d at once", c.Sockets, c.AtOnce)(c.P50us/raw.P50us, 0, 2)
 			}
+		case "storm":
+			if before := r.find("storm-before", nil); before != nil {
+				add("p99 of live calls, while %d sockets come back / before", c.Sockets)(c.P99us/before.P99us, 0, 0)
+			}
 		case "wake":
 			if awake := r.find("awake", same); awake != nil {
 				add("p50, waking call / awake call, %d actors", c.Actors)(c.P50us/awake.P50us, 0, 2)
@@ -257,6 +264,14 @@ func (r *report) finish() {
 		[]string{"", "sockets", "at once", "frames/s", "p50", "p99"},
 		func(c *result) []any {
 			return []any{c.Name, c.Sockets, c.AtOnce, number(c.FramePS), us(c.P50us), us(c.P99us)}
+		})
+	r.section("Live calls before and while all sockets of a gateway come back", []string{"storm-before", "storm"},
+		[]string{"", "callers", "p50", "p99", "sockets", "half recovered", "99 %", "all"},
+		func(c *result) []any {
+			if c.Sockets == 0 {
+				return []any{c.Name, c.Callers, us(c.P50us), us(c.P99us), "", "", "", ""}
+			}
+			return []any{c.Name, c.Callers, us(c.P50us), us(c.P99us), c.Sockets, ms(c.RecoveredP50Ms), ms(c.RecoveredP99Ms), ms(c.RecoveredMs)}
 		})
 	r.section("Reading events from the log", []string{"raw-consume", "tail", "fold"},
 		[]string{"", "events", "events/s"},
