@@ -39,6 +39,45 @@ describe('the index', () => {
   });
 });
 
+describe('subscribe', () => {
+  test('goes on where it was after everything behind it was killed, and says that nothing was missed', async (t) => {
+    const key = ['pages', randomUUID(), 'actions', 'events']; // words that mean something else in a path
+    const { page } = await clientPage(t);
+    await page.evaluate((key) => {
+      window.told = [];
+      window.end = subscribe('counter', key, {
+        events: ['count'],
+        onReady: (recovered) => window.told.push({ recovered }),
+        onEvent: (name, n) => window.told.push({ [name]: n }),
+      });
+    }, key);
+    const told = () => page.evaluate(() => window.told);
+    const tells = (what, n) => until(what, async () => (await told()).length >= n);
+    await tells('the beginning', 1);
+    const increment = () => page.evaluate((key) => (window.counter ??= connect('counter', key)).call('increment', 1).catch(() => -1), key);
+    assert.equal(await increment(), 1);
+    await tells('the first event', 2);
+    assert.equal((await fetch(`${control}/kill`, { method: 'POST' })).status, 200);
+    await until('the second increment', async () => (await increment()) === 2);
+    await tells('what was missed', 4);
+    assert.equal(await increment(), 3);
+    await tells('the last event', 5);
+    assert.deepEqual(await told(), [{ recovered: false }, { count: 1 }, { recovered: true }, { count: 2 }, { count: 3 }]);
+    await page.evaluate(() => window.end());
+    assert.equal(await increment(), 4);
+    assert.equal((await told()).length, 5);
+  });
+
+  test('ends when it is refused, and says why', async (t) => {
+    const { page, sockets } = await clientPage(t);
+    const error = await page.evaluate(
+      () => new Promise((resolve) => subscribe('nothing', 'x', { onEnd: ({ group, code, message }) => resolve({ group, code, message }) })),
+    );
+    assert.equal(`${error.group}.${error.code}`, 'actor.kind_not_found');
+    await until('the end of the socket', () => sockets.opened === 1 && sockets.open === 0);
+  });
+});
+
 describe('actorlog.js', () => {
   test('calls actions, and hears events, in two pages at once', async (t) => {
     const key = ['pages', randomUUID()];

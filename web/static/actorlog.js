@@ -1,16 +1,20 @@
 // A small client for actorlog in browsers: one WebSocket per actor, JSON, nothing to install.
 //
-//   import { connect } from '/examples/actorlog.js';
+//   import { connect, subscribe } from '/examples/actorlog.js';
 //
 //   const counter = connect('counter', ['org', '42']);
 //   counter.on('count', (n) => console.log('now', n));
 //   console.log('result', await counter.call('increment', 3));
+//
+//   subscribe('counter', ['org', '42'], { onEvent: (name, n) => console.log(name, n), onReady: (recovered) => recovered || readAnew() });
 //
 // It speaks the RivetKit protocol. For more than this (calls without a connection, binary
 // encodings, React) use the npm packages rivetkit and @rivetkit/react.
 
 const firstPause = 250; // ms, at most, before connecting again; doubles with every attempt that fails
 const longestPause = 8_000;
+const longestSilence = 45_000; // ms without a message, heartbeats included, after which a subscription's socket is taken for dead
+const refused = 1008; // close code of a subscription that need not come back
 const settled = 5_000; // ms after which a connection that ends counts as a good one
 
 /** What a call is rejected with, and what ends a connection for good: {group, code, message, metadata}. */
@@ -32,6 +36,65 @@ export class ActorError extends Error {
  */
 export function connect(kind, key, options = {}) {
   return new Connection(socketURL(kind, key, options), options.params);
+}
+
+/**
+ * Follows the events of an actor without a connection to it, and without a gap: whatever breaks, it comes back after what it has had.
+ * Returns a function that ends it.
+ *
+ * options.events: names; default: all that need not be asked for by name.
+ * options.onEvent(name, ...args): one event.
+ * options.onReady(recovered): it follows from now on. recovered says that nothing was missed since the last event (or options.after); if it is
+ *   false, as it is the first time, read the actor's state.
+ * options.onEnd(error): it was refused, and does not come back.
+ * options.after: id to begin after; see docs/http-api.md. options.params, options.endpoint: as for connect.
+ */
+export function subscribe(kind, key, { events = [], after = '', params, endpoint = location.origin, onEvent, onReady, onEnd }) {
+  const url = `${endpoint.replace(/^http/, 'ws').replace(/\/$/, '')}/actors/${[kind, key].flat().map(segment).join('/')}/events`;
+  let socket;
+  let timer;
+  let failures = 0; // attempts in a row that were not told that they follow
+  const open = () => {
+    const current = (socket = new WebSocket(url));
+    let refusal = null;
+    const again = () => {
+      if (socket !== current) return;
+      socket = null;
+      current.close();
+      clearTimeout(timer);
+      timer = setTimeout(open, Math.min(longestPause, firstPause * 2 ** failures++) * (0.5 + Math.random() / 2));
+    };
+    const listen = () => {
+      clearTimeout(timer);
+      timer = setTimeout(again, longestSilence);
+    };
+    listen();
+    current.onopen = () => current.send(JSON.stringify({ subscribe: events, after, params }));
+    current.onmessage = ({ data }) => {
+      if (socket !== current) return;
+      listen();
+      const message = JSON.parse(data);
+      after = message.id ?? after;
+      if (message.error) refusal = new ActorError(message.error);
+      if (message.event !== undefined) onEvent?.(message.event, ...message.args);
+      if (!message.subscribed) return;
+      failures = 0;
+      onReady?.(message.recovered);
+    };
+    current.onclose = ({ code }) => {
+      if (socket !== current || code !== refused) return again();
+      end();
+      onEnd?.(refusal ?? clientError('refused', 'The subscription was refused.'));
+    };
+  };
+  const end = () => {
+    clearTimeout(timer);
+    const last = socket;
+    socket = null;
+    last?.close(1000);
+  };
+  open();
+  return end;
 }
 
 class Connection {
@@ -186,6 +249,10 @@ function socketURL(kind, key, { endpoint = location.origin, input }) {
   if (input !== undefined) query.set('rvt-input', base64url(cbor(JSON.parse(JSON.stringify(input)))));
   return `${endpoint.replace(/^http/, 'ws').replace(/\/$/, '')}/gateway/${encodeURIComponent(kind)}/connect?${query}`;
 }
+
+// A part of a plain path. What would be taken for something else than a part of a key has a letter escaped.
+const segment = (part) =>
+  encodeURIComponent(part).replace(/^(state|events|actions|queues)$/, (word) => `%${word.charCodeAt(0).toString(16)}${word.slice(1)}`);
 
 // Encoded for a URL and for the name of a sub-protocol, which has no parentheses.
 const escaped = (text) => encodeURIComponent(text).replaceAll('(', '%28').replaceAll(')', '%29');
