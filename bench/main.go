@@ -79,7 +79,7 @@ func command(ctx context.Context, args []string) (err error) {
 	var (
 		s          settings
 		asJSON     = flags.Bool("json", false, "print one JSON object a line instead of tables")
-		pattern    = flags.String("run", "", "measure only what this regular expression matches: two-hop/1, in-process/16, http/256, websocket/2048, fold, recovery, memory/100000, fanout, overload, neighbours, storm, ...")
+		pattern    = flags.String("run", "", "measure only what this regular expression matches: two-hop/1, in-process/16, http/256, websocket/2048, fold, recovery, memory/100000, fanout, overload, neighbours, storm, failover/calls, take-over/1000, ...")
 		callers    = flags.String("callers", "1,16,256,2048", "numbers of callers, separated by commas")
 		cpuProfile = flags.String("cpuprofile", "", "write a CPU profile of the run to this file")
 		memProfile = flags.String("memprofile", "", "write a profile of all allocations of the run to this file")
@@ -178,6 +178,7 @@ func (b *bench) all(ctx context.Context) error {
 		{"fold and recovery", b.replay},
 		{"hibernated actors", b.memory},
 		{"overload", b.overload},
+		{"failover", b.failover},
 	} {
 		if err := section.run(ctx); err != nil {
 			if ctx.Err() != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,6 +30,8 @@ const workerEnv = "ACTORLOG_BENCH_WORKER"
 type workerConfig struct {
 	Broker, Prefix, DataDir     string
 	SleepAfter, CheckpointEvery time.Duration
+	// Partitions of the topics; 0: as many as everywhere.
+	Partitions int32
 }
 
 // usage is what a worker process answers to every line that it is sent.
@@ -37,8 +40,9 @@ type usage struct {
 	RSS, PeakRSS int64
 	// Heap in use.
 	Heap int64
-	// Shards that are open.
-	Shards int64
+	// Shards that were opened, and what opening the last one took.
+	Shards  int64
+	Opening time.Duration
 }
 
 // workerProcess is a worker alone in its process, until its input ends.
@@ -47,15 +51,27 @@ func workerProcess(config string) error {
 	if err := json.Unmarshal([]byte(config), &cfg); err != nil {
 		return err
 	}
-	log, err := kafkalog.Open(context.Background(), kafkalog.Config{Brokers: []string{cfg.Broker}, Prefix: cfg.Prefix, Partitions: partitions})
+	log, err := kafkalog.Open(context.Background(), kafkalog.Config{
+		Brokers: []string{cfg.Broker}, Prefix: cfg.Prefix, Partitions: cmp.Or(cfg.Partitions, partitions), Listener: kafkalog.EventListener{Rebalanced: traced},
+	})
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	var shards atomic.Int64
+	var shards, opening atomic.Int64
 	worker, err := startWorker(log, host.Config{
 		DataDir: cfg.DataDir, SleepAfter: cfg.SleepAfter, CheckpointEvery: cfg.CheckpointEvery,
-		Events: host.EventListener{ShardOpened: func(host.ShardOpened) { shards.Add(1) }},
+		Events: host.EventListener{
+			ShardOpened: func(o host.ShardOpened) {
+				shards.Add(1)
+				opening.Store(int64(o.Duration))
+				traced(fmt.Sprintf("opened in %v", o.Duration), []int32{o.Partition})
+			},
+			ShardClosed: func(p int32, err error) { traced(fmt.Sprint("closed: ", err), []int32{p}) },
+			Checkpoint: func(c host.Checkpoint) {
+				traced(fmt.Sprintf("checkpoint in %v: %v", c.Duration, c.Err), []int32{c.Partition})
+			},
+		},
 	})
 	if err != nil {
 		return err
@@ -68,7 +84,7 @@ func workerProcess(config string) error {
 		runtime.ReadMemStats(&m)
 		err := out.Encode(usage{
 			RSS: procValue("/proc/self/status", "VmRSS:"), PeakRSS: procValue("/proc/self/status", "VmHWM:"),
-			Heap: int64(m.HeapInuse), Shards: shards.Load(),
+			Heap: int64(m.HeapInuse), Shards: shards.Load(), Opening: time.Duration(opening.Load()),
 		})
 		if err != nil {
 			return err
@@ -121,6 +137,14 @@ func (c *child) usage() (u usage, err error) {
 func (c *child) stop() {
 	_ = c.cmd.Process.Kill() // it may have ended by itself
 	_ = c.cmd.Wait()         // killed
+}
+
+// leave stops the worker in peace and waits until it is gone.
+func (c *child) leave() error {
+	if err := c.in.Close(); err != nil {
+		return err
+	}
+	return c.cmd.Wait()
 }
 
 // memory measures what actors that sleep cost a worker, and what waking one costs.

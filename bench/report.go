@@ -24,6 +24,7 @@ type result struct {
 	OpsPerS float64 `json:"ops_per_s,omitempty"`
 	P50us   float64 `json:"p50_us,omitempty"`
 	P99us   float64 `json:"p99_us,omitempty"`
+	MaxUs   float64 `json:"max_us,omitempty"`
 	// CPUus is the processor time that the whole process took for one of them: broker, clients, worker,
 	// gateway and load generator.
 	CPUus float64 `json:"cpu_us,omitempty"`
@@ -301,6 +302,14 @@ func (r *report) finish() {
 		"neighbours", "neighbours-slow", "neighbours-slow-elsewhere", "neighbours-busy", "neighbours-busy-elsewhere",
 	}, []string{"", "p50", "p99"},
 		func(c *result) []any { return []any{c.Name, us(c.P50us), us(c.P99us)} })
+	r.section("Calls while workers come and go", failovers,
+		[]string{"", "callers", "ops/s", "p50", "p99", "longest"},
+		func(c *result) []any {
+			return []any{c.Name, c.Callers, number(c.OpsPerS), us(c.P50us), us(c.P99us), us(c.MaxUs)}
+		})
+	r.section("A new worker without local store takes one shard", []string{"take-over"},
+		[]string{"", "actors", "opening the shard", "until it answers"},
+		func(c *result) []any { return []any{c.Name, c.Actors, ms(c.ShardMs), ms(c.ServingMs)} })
 	for _, note := range r.notes {
 		fmt.Fprintf(r.out, "\nNote: %s\n", note)
 	}

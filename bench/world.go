@@ -131,6 +131,7 @@ func startWorker(log *kafkalog.Log, cfg host.Config) (*running, error) {
 	registry := actor.NewRegistry()
 	counter.Register(registry)
 	registerSluggish(registry)
+	registerRelay(registry)
 	worker, err := host.Open(log, registry, cfg)
 	if err != nil {
 		return nil, err
