@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -234,7 +235,7 @@ func (g *stage) register(r *actor.Registry, dead func() bool) {
 			}
 			time.Sleep(halfTime)
 			if _, err := catch.Call(l, players.Self(l), taken{ID: m.ID, Token: m.Body}); err != nil && !errors.Is(err, actor.ErrCompleted) {
-				return nil //nolint:nilerr // the next activation takes it again
+				return nil // the next activation takes it again
 			}
 		}
 	})
@@ -368,10 +369,14 @@ func (s script) play(t *testing.T, v variation) (h history) {
 			time.Sleep(slot - time.Since(began))
 		}
 		time.Sleep(4 * slot) // for what is scheduled
-		h.Outside = g.outside
+		g.mu.Lock()
+		h.Outside = maps.Clone(g.outside)
+		g.mu.Unlock()
 		h.Heard, h.Logged = make(map[string][]string), g.logged(t)
 		for key, f := range heard {
-			h.Heard[key] = f.tokens
+			f.mu.Lock()
+			h.Heard[key] = slices.Clone(f.tokens)
+			f.mu.Unlock()
 		}
 	})
 	return h
