@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -14,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 	"github.com/twmb/franz-go/plugin/kzap"
 	"go.uber.org/zap"
+	"golang.org/x/net/proxy"
 
 	"github.com/actorlog/actorlog/eventlog"
 )
@@ -97,6 +99,10 @@ type Config struct {
 	TLS *tls.Config
 	// SASL authenticates. Default none.
 	SASL SASL
+	// Proxy is the SOCKS5 proxy through which all brokers are reached, as
+	// socks5://host:port or socks5://user:password@host:port; port 1080 if it names none. The
+	// proxy resolves the brokers' names. TLS is between us and the broker. Default none.
+	Proxy string
 
 	// Logger for warnings of the client. Default none.
 	Logger *zap.Logger
@@ -104,7 +110,7 @@ type Config struct {
 	Listener EventListener
 
 	// dial replaces the network in tests.
-	dial func(ctx context.Context, network, host string) (net.Conn, error)
+	dial dialFunc
 }
 
 // SASL says who we are. The zero value: nobody.
@@ -198,6 +204,8 @@ func (c *Config) Validate() error {
 	check(err == nil, "%v", err)
 	_, err = c.SASL.mechanism()
 	check(err == nil, "%v", err)
+	_, err = c.proxied()
+	check(err == nil, "%v", err)
 	return errors.Join(errs...)
 }
 
@@ -243,6 +251,49 @@ func (s SASL) mechanism() (sasl.Mechanism, error) {
 	return nil, fmt.Errorf("SASL mechanism %q: use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", s.Mechanism)
 }
 
+// dialTimeout bounds how long a connection may take to make, proxy and TLS included.
+const dialTimeout = 5 * time.Second
+
+type dialFunc func(ctx context.Context, network, host string) (net.Conn, error)
+
+// proxied dials through the proxy; nil without one. The client does TLS only for connections that it
+// dials itself, so it is done here.
+func (c *Config) proxied() (dialFunc, error) {
+	if c.Proxy == "" {
+		return nil, nil
+	}
+	u, err := url.Parse(c.Proxy)
+	if err != nil || u.Scheme != "socks5" || u.Hostname() == "" || u.Path != "" {
+		return nil, errors.New("proxy: want socks5://host:port") // not what was given: it may hold a password
+	}
+	d, err := proxy.FromURL(u, new(net.Dialer))
+	if err != nil {
+		return nil, fmt.Errorf("proxy: %w", err)
+	}
+	dial, ok := d.(proxy.ContextDialer)
+	if !ok {
+		return nil, errors.New("proxy: it cannot be dialled with a context")
+	}
+	return func(ctx context.Context, network, host string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+		defer cancel()
+		conn, err := dial.DialContext(ctx, network, host)
+		if err != nil || c.TLS == nil {
+			return conn, err
+		}
+		cfg := c.TLS.Clone()
+		if cfg.ServerName == "" {
+			cfg.ServerName, _, _ = net.SplitHostPort(host) // an address that could be dialled
+		}
+		encrypted := tls.Client(conn, cfg)
+		if err := encrypted.HandshakeContext(ctx); err != nil {
+			_ = conn.Close()
+			return nil, fmt.Errorf("TLS with %s through the proxy: %w", host, err)
+		}
+		return encrypted, nil
+	}, nil
+}
+
 // clientOptions are what all our clients have in common.
 func (c *Config) clientOptions() []kgo.Opt {
 	opts := []kgo.Opt{
@@ -252,15 +303,18 @@ func (c *Config) clientOptions() []kgo.Opt {
 		// Requests that change hands between brokers are retried for as long as an
 		// append would wait; waiting longer is the caller's decision.
 		kgo.RetryTimeout(c.AppendTimeout),
-		kgo.DialTimeout(5 * time.Second),
+		kgo.DialTimeout(dialTimeout),
 		kgo.MetadataMinAge(250 * time.Millisecond),
 		kgo.RetryBackoffFn(backoff),
 		kgo.MaxDecompressBatchBytes(maxInflated), // see inflater
 	}
-	if c.dial != nil {
+	proxied, _ := c.proxied() // checked by Validate
+	switch {
+	case c.dial != nil:
 		opts = append(opts, kgo.Dialer(c.dial))
-	}
-	if c.TLS != nil {
+	case proxied != nil:
+		opts = append(opts, kgo.Dialer(proxied))
+	case c.TLS != nil:
 		opts = append(opts, kgo.DialTLSConfig(c.TLS))
 	}
 	if m, _ := c.SASL.mechanism(); m != nil { // checked by Validate

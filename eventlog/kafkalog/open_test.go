@@ -2,8 +2,12 @@ package kafkalog
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +20,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/actorlog/actorlog/eventlog"
+	"github.com/actorlog/actorlog/internal/socks5"
 )
 
 func TestOpen(t *testing.T) {
@@ -473,4 +478,57 @@ func TestEventListener(t *testing.T) {
 	for _, what := range []string{"append failed", "connected", "disconnected", "assigned", "released"} {
 		require.Positive(t, seen[what], what)
 	}
+}
+
+func TestProxy(t *testing.T) {
+	t.Parallel()
+	start := func(t *testing.T) *socks5.Proxy {
+		p, err := socks5.Start()
+		require.NoError(t, err)
+		t.Cleanup(p.Close)
+		return p
+	}
+
+	t.Run("AllConnectionsGoThroughIt", func(t *testing.T) {
+		t.Parallel()
+		p := start(t)
+		l := open(t, startEmbedded(t, "").Addr(), Config{Proxy: p.URL(), AppendTimeout: 2 * time.Second})
+		appendOne := func() error {
+			done := make(chan error, 1)
+			l.Append(t.Context(), eventlog.Events, record(0, "x"), func(_ int64, err error) { done <- err })
+			return <-done
+		}
+		require.NoError(t, appendOne())
+		p.Reset()
+		require.NoError(t, appendOne())
+		p.Hold(socks5.In)
+		require.ErrorIs(t, appendOne(), errAppendTimeout)
+	})
+
+	t.Run("WithTLS", func(t *testing.T) {
+		t.Parallel()
+		server := httptest.NewTLSServer(http.NotFoundHandler())
+		t.Cleanup(server.Close)
+		roots := x509.NewCertPool()
+		roots.AddCert(server.Certificate())
+		dial := func(roots *x509.CertPool) (net.Conn, error) {
+			cfg := Config{Proxy: start(t).URL(), TLS: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}}
+			dial, err := cfg.proxied()
+			require.NoError(t, err)
+			return dial(t.Context(), "tcp", server.Listener.Addr().String())
+		}
+		conn, err := dial(roots)
+		require.NoError(t, err)
+		require.NoError(t, conn.Close())
+		_, err = dial(x509.NewCertPool())
+		require.ErrorAs(t, err, new(x509.UnknownAuthorityError), "who is behind the proxy is checked")
+	})
+
+	t.Run("ErrAddress", func(t *testing.T) {
+		t.Parallel()
+		for _, address := range []string{"127.0.0.1:1080", "http://127.0.0.1:1080", "socks5://", "socks5:/x", "socks5://h/path"} {
+			_, err := Open(t.Context(), Config{Proxy: address})
+			require.ErrorContains(t, err, "proxy: want socks5://host:port", address)
+		}
+	})
 }

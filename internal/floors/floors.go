@@ -43,6 +43,7 @@ var Table = []Package{
 
 	{"internal/floors", 0, Free},
 	{"internal/jsonpatch", 0, Pure},
+	{"internal/socks5", 0, Free},
 	{"schemas", 0, Pure},
 	{"web", 0, Free},
 
@@ -119,6 +120,8 @@ var Onlys = []Only{
 	{"internal/sim", nil, false,
 		"it is for its own test, and must not reach a program"},
 	{"internal/seed", nil, false,
+		"it is for tests, and must not reach a program"},
+	{"internal/socks5", nil, false,
 		"it is for tests, and must not reach a program"},
 	{"testing", []string{"actors/actortest", "eventlog/logtest", "internal/seed", "internal/sim"}, false,
 		"test code must not reach a program"},

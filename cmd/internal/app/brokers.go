@@ -28,6 +28,7 @@ type Brokers struct {
 	ReplicationFactor int16    `help:"Replication factor of topics that are created; 0 is the brokers' default." default:"0" env:"ACTORLOG_REPLICATION_FACTOR"`
 	KafkaTLS          bool     `help:"Connect to the brokers over TLS." env:"ACTORLOG_KAFKA_TLS"`
 	KafkaCA           string   `help:"File with the certificate authority of the brokers, PEM. Default: the system's." type:"existingfile" env:"ACTORLOG_KAFKA_CA"`
+	BrokerProxy       string   `help:"SOCKS5 proxy through which the brokers are reached: socks5://host:port, or with user:password@ before the host; better given in the environment then." placeholder:"URL" env:"ACTORLOG_BROKER_PROXY"`
 	SASLMechanism     string   `help:"PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty for none." name:"sasl-mechanism" env:"ACTORLOG_SASL_MECHANISM"`
 	SASLUser          string   `help:"SASL user." name:"sasl-user" env:"ACTORLOG_SASL_USER"`
 	SASLPassword      string   `help:"SASL password. Better given in the environment." name:"sasl-password" env:"ACTORLOG_SASL_PASSWORD"`
@@ -38,7 +39,8 @@ func (b Brokers) Open(ctx context.Context, t Topics, role string, log *zap.Logge
 	cfg := kafkalog.Config{
 		Brokers: b.Brokers, Prefix: t.Prefix, Partitions: t.Partitions, ReplicationFactor: b.ReplicationFactor,
 		SessionTimeout: t.SessionTimeout, GroupProtocol: t.GroupProtocol, ClientID: "actorlog-" + role, Logger: log.Named("kafka"),
-		SASL: kafkalog.SASL{Mechanism: b.SASLMechanism, User: b.SASLUser, Password: b.SASLPassword},
+		Proxy: b.BrokerProxy,
+		SASL:  kafkalog.SASL{Mechanism: b.SASLMechanism, User: b.SASLUser, Password: b.SASLPassword},
 	}
 	if b.KafkaCA != "" && !b.KafkaTLS {
 		return nil, errors.New("--kafka-ca is given without --kafka-tls")
