@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/actorlog/actorlog/e2e/process"
 )
 
 // browserTimeout bounds one run of a script in the browser. The longest takes half a minute.
@@ -43,7 +45,7 @@ func browser(t *testing.T) (node string) {
 func TestBrowser(t *testing.T) {
 	t.Parallel()
 	node := browser(t)
-	b, _ := embeddedBroker(t)
+	b, _ := process.EmbeddedBroker(t)
 	w := newNodeWorld(t, node, b, 1)
 	pages := servePages(t)
 	for name, file := range map[string]string{"react": "react.test.mjs", "client": "client.test.mjs"} {
@@ -63,10 +65,10 @@ func TestBrowser_TLS(t *testing.T) {
 	t.Parallel()
 	node := browser(t)
 	certificate, key := selfSigned(t)
-	listen := address(t)
-	p := start(t, "actorlog", "dev", "--data", t.TempDir(), "--listen", listen, "--kafka-listen", address(t),
+	listen := process.Address(t)
+	p := process.Start(t, "actorlog", "dev", "--data", t.TempDir(), "--listen", listen, "--kafka-listen", process.Address(t),
 		"--tls-cert", certificate, "--tls-key", key)
-	ready(t, "https://"+listen, p)
+	process.Ready(t, "https://"+listen, p)
 	script{
 		dir: "browser", file: "client.test.mjs", timeout: browserTimeout,
 		env: []string{"ACTORLOG_ENDPOINT=https://" + listen, "ACTORLOG_PAGES=" + servePages(t)},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/actorlog/actorlog/e2e/process"
 	"github.com/actorlog/actorlog/examples/fanout"
 	"github.com/actorlog/actorlog/examples/metronome"
 )
@@ -22,14 +23,14 @@ import (
 func TestKillFanOut(t *testing.T) {
 	t.Parallel()
 	const totals, parts, metronomes, rounds = 20, 100, 20, 3
-	kafka, gateway := address(t), address(t)
-	broker := start(t, "actorlog", "broker", "--data", t.TempDir(), "--kafka-listen", kafka)
-	ready(t, gateway, start(t, "gateway", append([]string{"--brokers", kafka, "--listen", gateway, "--partitions", "8"}, unlimited...)...))
-	worker := func() *process {
-		return start(t, "worker", "--brokers", kafka, "--partitions", "8", "--data", t.TempDir(),
+	kafka, gateway := process.Address(t), process.Address(t)
+	broker := process.Start(t, "actorlog", "broker", "--data", t.TempDir(), "--kafka-listen", kafka)
+	process.Ready(t, gateway, process.Start(t, "gateway", append([]string{"--brokers", kafka, "--listen", gateway, "--partitions", "8"}, process.Unlimited...)...))
+	worker := func() *process.Process {
+		return process.Start(t, "worker", "--brokers", kafka, "--partitions", "8", "--data", t.TempDir(),
 			"--session-timeout", "2s", "--checkpoint-every", "1s", "--sleep-after", "500ms")
 	}
-	workers := []*process{worker(), worker()}
+	workers := []*process.Process{worker(), worker()}
 
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
@@ -37,7 +38,7 @@ func TestKillFanOut(t *testing.T) {
 	do := func(path, body, key string) string {
 		began, before := time.Now(), ""
 		for {
-			status, answer, err := request(ctx, http.MethodPost, "http://"+gateway+"/actors/"+path, body, key)
+			status, answer, err := process.Request(ctx, http.MethodPost, "http://"+gateway+"/actors/"+path, body, key)
 			if err == nil && (status == http.StatusOK || status == http.StatusNoContent) {
 				return answer
 			}
@@ -46,7 +47,7 @@ func TestKillFanOut(t *testing.T) {
 				return ""
 			}
 			before = fmt.Sprintf("%d %s %v", status, answer, err)
-			pause(ctx, 50*time.Millisecond)
+			process.Pause(ctx, 50*time.Millisecond)
 		}
 	}
 	for i := range metronomes {
@@ -82,8 +83,8 @@ killing:
 		if answered.Load() < totals*rounds*2 {
 			atWork++
 		}
-		workers[kills%2].kill()
-		pause(ctx, 300*time.Millisecond)
+		workers[kills%2].Kill()
+		process.Pause(ctx, 300*time.Millisecond)
 		workers[kills%2] = worker()
 		kills++
 	}
@@ -144,9 +145,9 @@ killing:
 		}
 	}
 	for _, w := range workers {
-		require.Equal(t, 0, w.stop(t))
+		require.Equal(t, 0, w.Stop(t))
 	}
-	require.Equal(t, 0, broker.stop(t))
+	require.Equal(t, 0, broker.Stop(t))
 }
 
 func sum(counts map[string]int64) (n int64) {

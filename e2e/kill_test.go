@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/actorlog/actorlog/e2e/process"
 )
 
 // tally is what the callers of one counter know about it.
@@ -67,14 +69,14 @@ func (l *load) increment(ctx context.Context, c *tally, idempotencyKey string) b
 	// A call that is under way when the load ends is waited for: it may count.
 	callCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 60*time.Second)
 	defer cancel()
-	status, body, err := request(callCtx, http.MethodPost, "http://"+gateway+"/actors/counter/"+c.key+"/actions/increment", "1", idempotencyKey)
+	status, body, err := process.Request(callCtx, http.MethodPost, "http://"+gateway+"/actors/counter/"+c.key+"/actions/increment", "1", idempotencyKey)
 	if err != nil || status != http.StatusOK {
 		if status != 0 && status < 500 {
 			l.t.Errorf("increment %s: %d %s", c.key, status, body)
 		}
 		l.failed.Add(1)
 		c.unknown.Add(1)
-		pause(ctx, 10*time.Millisecond)
+		process.Pause(ctx, 10*time.Millisecond)
 		return false
 	}
 	for took := int64(time.Since(began)); ; {
@@ -103,7 +105,7 @@ func (l *load) incrementOnce(ctx context.Context, c *tally) {
 func (l *load) check() {
 	l.t.Helper()
 	read := func(c *tally) int64 {
-		status, body, err := request(l.t.Context(), http.MethodPost, "http://"+l.gateways[0]+"/actors/counter/"+c.key+"/actions/get", "", "")
+		status, body, err := process.Request(l.t.Context(), http.MethodPost, "http://"+l.gateways[0]+"/actors/counter/"+c.key+"/actions/get", "", "")
 		require.NoError(l.t, err)
 		require.Equal(l.t, http.StatusOK, status, body)
 		n, err := strconv.ParseInt(body, 10, 64)
@@ -120,13 +122,6 @@ func (l *load) check() {
 	}
 }
 
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
-}
-
 // TestKillDev kills the all-in-one process at random moments under load. ACTORLOG_TEST_KILLS
 // sets how often; the default is 20.
 func TestKillDev(t *testing.T) {
@@ -137,33 +132,33 @@ func TestKillDev(t *testing.T) {
 		kills, err = strconv.Atoi(s)
 		require.NoError(t, err)
 	}
-	data, gateway, kafka := t.TempDir(), address(t), address(t)
-	dev := func() *process {
-		return start(t, "actorlog", "dev", "--data", data, "--listen", gateway, "--kafka-listen", kafka,
+	data, gateway, kafka := t.TempDir(), process.Address(t), process.Address(t)
+	dev := func() *process.Process {
+		return process.Start(t, "actorlog", "dev", "--data", data, "--listen", gateway, "--kafka-listen", kafka,
 			"--checkpoint-every", "700ms", "--sleep-after", "300ms", "--partitions", "8")
 	}
 	p := dev()
-	ready(t, gateway, p)
+	process.Ready(t, gateway, p)
 	l := newLoad(t, 4, gateway)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	l.run(ctx, 4)
 	for range kills {
-		pause(ctx, time.Duration(50+rand.IntN(450))*time.Millisecond)
-		p.kill()
+		process.Pause(ctx, time.Duration(50+rand.IntN(450))*time.Millisecond)
+		p.Kill()
 		p = dev()
-		ready(t, gateway, p)
+		process.Ready(t, gateway, p)
 	}
-	pause(ctx, 300*time.Millisecond)
+	process.Pause(ctx, 300*time.Millisecond)
 	stop()
 	l.wg.Wait()
 	l.check()
 	t.Logf("%d kills, %d increments acknowledged, %d calls without an answer", kills, l.calls.Load(), l.failed.Load())
 	require.NotZero(t, l.failed.Load(), "no kill hit a call: the test proves nothing")
 
-	require.Equal(t, 0, p.stop(t))
+	require.Equal(t, 0, p.Stop(t))
 	p = dev()
-	ready(t, gateway, p)
+	process.Ready(t, gateway, p)
 	l.check()
 }
 
@@ -173,42 +168,42 @@ func TestKillWorker(t *testing.T) {
 	t.Parallel()
 	t.Run("embedded", func(t *testing.T) {
 		t.Parallel()
-		b, broker := embeddedBroker(t)
+		b, broker := process.EmbeddedBroker(t)
 		killWorkers(t, b)
-		require.Equal(t, 0, broker.stop(t))
+		require.Equal(t, 0, broker.Stop(t))
 	})
 	for _, protocol := range []string{"classic", "consumer"} {
 		t.Run("kafka/"+protocol, func(t *testing.T) {
 			t.Parallel()
-			killWorkers(t, apacheKafka(t, protocol))
+			killWorkers(t, process.ApacheKafka(t, protocol))
 		})
 	}
 }
 
-func killWorkers(t *testing.T, b brokers) {
-	gateways := []string{address(t), address(t)}
+func killWorkers(t *testing.T, b process.Brokers) {
+	gateways := []string{process.Address(t), process.Address(t)}
 	for _, g := range gateways {
-		b.gateway(t, g)
+		b.Gateway(t, g)
 	}
-	worker := func() *process { return b.worker(t, "--checkpoint-every", "1s") }
-	workers := []*process{worker(), worker()}
+	worker := func() *process.Process { return b.Worker(t, "--checkpoint-every", "1s") }
+	workers := []*process.Process{worker(), worker()}
 	l := newLoad(t, 4, gateways...)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	l.run(ctx, 4)
 	for i := range 4 {
-		pause(ctx, 1500*time.Millisecond)
-		workers[i%2].kill()
-		pause(ctx, 500*time.Millisecond)
+		process.Pause(ctx, 1500*time.Millisecond)
+		workers[i%2].Kill()
+		process.Pause(ctx, 500*time.Millisecond)
 		workers[i%2] = worker()
 	}
-	pause(ctx, 4*time.Second)
+	process.Pause(ctx, 4*time.Second)
 	stop()
 	l.wg.Wait()
 	l.check()
 	t.Logf("4 kills, %d increments acknowledged, the slowest in %v", l.calls.Load(), time.Duration(l.slowest.Load()))
 	require.Zero(t, l.failed.Load(), "a call failed; killing a worker may only delay")
 	for _, w := range workers {
-		require.Equal(t, 0, w.stop(t))
+		require.Equal(t, 0, w.Stop(t))
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/actorlog/actorlog/e2e/process"
 )
 
 // nodeTimeout bounds one run of the script. It takes about half a minute.
@@ -31,7 +33,7 @@ func TestNode(t *testing.T) {
 		require.NoError(t, err, "e2e/node/node_modules is missing or incomplete: run `npm ci` in e2e/node")
 	}
 
-	b, _ := embeddedBroker(t)
+	b, _ := process.EmbeddedBroker(t)
 	w := newNodeWorld(t, node, b, 2)
 	for _, client := range []string{"rivetkit", "rivetkit-oldest"} {
 		for _, encoding := range []string{"default", "cbor", "json"} {
@@ -40,7 +42,7 @@ func TestNode(t *testing.T) {
 		}
 	}
 	t.Run("kafka", func(t *testing.T) {
-		newNodeWorld(t, node, apacheKafka(t, "consumer"), 2).run(t, "rivetkit", "default")
+		newNodeWorld(t, node, process.ApacheKafka(t, "consumer"), 2).run(t, "rivetkit", "default")
 	})
 }
 
@@ -48,23 +50,23 @@ func TestNode(t *testing.T) {
 type nodeWorld struct {
 	t        *testing.T
 	node     string
-	brokers  brokers
-	worker   *process
+	brokers  process.Brokers
+	worker   *process.Process
 	gateways []*nodeGateway
 	balancer *balancer // of the gateways
 }
 
 type nodeGateway struct {
 	listen string
-	*process
+	*process.Process
 }
 
-func newNodeWorld(t *testing.T, node string, b brokers, gateways int) *nodeWorld {
+func newNodeWorld(t *testing.T, node string, b process.Brokers, gateways int) *nodeWorld {
 	w := &nodeWorld{t: t, node: node, brokers: b}
 	w.startWorker()
 	var listen []string
 	for range gateways {
-		g := &nodeGateway{listen: address(t)}
+		g := &nodeGateway{listen: process.Address(t)}
 		w.gateways = append(w.gateways, g)
 		w.open(g)
 		listen = append(listen, g.listen)
@@ -74,24 +76,24 @@ func newNodeWorld(t *testing.T, node string, b brokers, gateways int) *nodeWorld
 }
 
 // open starts a gateway where it was before.
-func (w *nodeWorld) open(g *nodeGateway) { g.process = w.brokers.gateway(w.t, g.listen) }
+func (w *nodeWorld) open(g *nodeGateway) { g.Process = w.brokers.Gateway(w.t, g.listen) }
 
-func (w *nodeWorld) startWorker() { w.worker = w.brokers.worker(w.t) }
+func (w *nodeWorld) startWorker() { w.worker = w.brokers.Worker(w.t) }
 
 // carryOut ends the gateways one after the other, by SIGTERM (restart) or SIGKILL (kill), and starts
 // each again, so that one is always there and no connection stays where it was. kill-worker is the same for the worker.
 func (w *nodeWorld) carryOut(t *testing.T, what string) {
 	if what == "kill-worker" {
-		w.worker.kill()
+		w.worker.Kill()
 		w.startWorker()
 		return
 	}
 	for _, g := range w.gateways {
 		switch what {
 		case "restart":
-			require.Zero(t, g.stop(t), "exit code of a gateway that was asked to stop")
+			require.Zero(t, g.Stop(t), "exit code of a gateway that was asked to stop")
 		case "kill":
-			g.kill()
+			g.Kill()
 		default:
 			t.Fatalf("the script asks for %q", what)
 		}

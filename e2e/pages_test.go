@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/actorlog/actorlog/e2e/process"
 )
 
 // The pages that actorlog dev serves, and the client that they use, in Chromium. What is expected
@@ -11,10 +13,10 @@ import (
 func TestPages(t *testing.T) {
 	t.Parallel()
 	node := browser(t)
-	listen, kafka, data := address(t), address(t), t.TempDir()
-	dev := func() *process {
-		p := start(t, "actorlog", "dev", "--data", data, "--listen", listen, "--kafka-listen", kafka, "--partitions", "8")
-		ready(t, listen, p)
+	listen, kafka, data := process.Address(t), process.Address(t), t.TempDir()
+	dev := func() *process.Process {
+		p := process.Start(t, "actorlog", "dev", "--data", data, "--listen", listen, "--kafka-listen", kafka, "--partitions", "8")
+		process.Ready(t, listen, p)
 		return p
 	}
 	p := dev()
@@ -25,7 +27,7 @@ func TestPages(t *testing.T) {
 				dir: "browser", file: name + ".test.mjs", timeout: browserTimeout, env: []string{"ACTORLOG_ENDPOINT=http://" + listen},
 				carryOut: func(t *testing.T, what string) {
 					require.Equal(t, "kill", what)
-					p.kill()
+					p.Kill()
 					p = dev()
 				},
 			}.run(t, node)

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/actorlog/actorlog/e2e/process"
 )
 
 // script is a file of node:test tests.
@@ -46,7 +48,7 @@ func (s script) run(t *testing.T, node string) {
 		defer control.Close()
 		cmd.Env = append(cmd.Env, "ACTORLOG_CONTROL="+control.URL)
 	}
-	var out syncBuffer
+	var out process.Output
 	cmd.Stdout, cmd.Stderr = &out, &out
 	// Not SIGKILL: the runner ends the process of the script, and that its browser.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -65,7 +67,7 @@ func (s script) run(t *testing.T, node string) {
 			if ctx.Err() != nil {
 				err = fmt.Errorf("no end after %v: %w", s.timeout, err)
 			}
-			t.Logf("%s --test %s says:\n%s", node, s.file, out.tail(20_000))
+			t.Logf("%s --test %s says:\n%s", node, s.file, out.Tail(20_000))
 			require.NoError(t, err)
 			return
 		}

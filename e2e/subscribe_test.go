@@ -14,6 +14,8 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
+
+	"github.com/actorlog/actorlog/e2e/process"
 )
 
 // follower gets the count of one counter by event streams or sockets, from whichever gateway answers, and checks that no count is missing, there
@@ -38,7 +40,7 @@ func (f *follower) follow(ctx context.Context) {
 		} else {
 			f.stream(ctx, gateway)
 		}
-		pause(ctx, 50*time.Millisecond)
+		process.Pause(ctx, 50*time.Millisecond)
 	}
 }
 
@@ -74,7 +76,7 @@ func (f *follower) stream(ctx context.Context, gateway string) {
 	if f.last != "" {
 		req.Header.Set("Last-Event-ID", f.last)
 	}
-	resp, err := client.Do(req)
+	resp, err := process.Client.Do(req)
 	if err != nil {
 		return
 	}
@@ -127,11 +129,11 @@ func (f *follower) take(id string, ready, recovered bool, args []int64) {
 // every event, once and in order.
 func TestKillUnderSubscribers(t *testing.T) {
 	t.Parallel()
-	b, broker := embeddedBroker(t)
-	addresses := []string{address(t), address(t)}
-	gateways := []*process{b.gateway(t, addresses[0]), b.gateway(t, addresses[1])}
-	worker := func() *process { return b.worker(t, "--checkpoint-every", "1s", "--sleep-after", "300ms") }
-	workers := []*process{worker(), worker()}
+	b, broker := process.EmbeddedBroker(t)
+	addresses := []string{process.Address(t), process.Address(t)}
+	gateways := []*process.Process{b.Gateway(t, addresses[0]), b.Gateway(t, addresses[1])}
+	worker := func() *process.Process { return b.Worker(t, "--checkpoint-every", "1s", "--sleep-after", "300ms") }
+	workers := []*process.Process{worker(), worker()}
 
 	const actors, perActor = 4, 6
 	ctx, stop := context.WithTimeout(t.Context(), 3*time.Minute)
@@ -163,32 +165,32 @@ func TestKillUnderSubscribers(t *testing.T) {
 			path := fmt.Sprintf("/actors/counter/c%d/actions/increment", i)
 			for calls.Err() == nil {
 				for try, done := 0, false; !done && ctx.Err() == nil; try++ { // until it is answered: the key has it done once
-					status, _, err := request(ctx, http.MethodPost, "http://"+addresses[try%2]+path, "1", fmt.Sprintf("n%d", counts[i]))
+					status, _, err := process.Request(ctx, http.MethodPost, "http://"+addresses[try%2]+path, "1", fmt.Sprintf("n%d", counts[i]))
 					if done = err == nil && status == http.StatusOK; !done {
-						pause(ctx, 50*time.Millisecond)
+						process.Pause(ctx, 50*time.Millisecond)
 					}
 				}
 				counts[i]++
-				pause(calls, 2*time.Millisecond)
+				process.Pause(calls, 2*time.Millisecond)
 			}
 		})
 	}
 	for round := range 4 {
-		pause(ctx, time.Second)
-		gateways[round%2].kill()
+		process.Pause(ctx, time.Second)
+		gateways[round%2].Kill()
 		if round >= 2 {
-			workers[round%2].kill()
+			workers[round%2].Kill()
 			workers[round%2] = worker()
 		}
-		pause(ctx, time.Second)
-		gateways[round%2] = b.gateway(t, addresses[round%2])
+		process.Pause(ctx, time.Second)
+		gateways[round%2] = b.Gateway(t, addresses[round%2])
 	}
-	pause(ctx, time.Second)
+	process.Pause(ctx, time.Second)
 	noMore()
 	calling.Wait()
 	caughtUp := each(func(i int, f *follower) bool { return f.seen.Load() == counts[i%actors] })
 	for ctx.Err() == nil && !caughtUp() {
-		pause(ctx, 20*time.Millisecond)
+		process.Pause(ctx, 20*time.Millisecond)
 	}
 	stop()
 	following.Wait()
@@ -201,7 +203,7 @@ func TestKillUnderSubscribers(t *testing.T) {
 	}
 	t.Logf("4 gateways and 2 workers killed: %d events to %d followers, who resumed %d times", total, len(followers), resumed)
 	for _, p := range append(gateways, workers...) {
-		require.Equal(t, 0, p.stop(t))
+		require.Equal(t, 0, p.Stop(t))
 	}
-	require.Equal(t, 0, broker.stop(t))
+	require.Equal(t, 0, broker.Stop(t))
 }

@@ -78,6 +78,7 @@ var Table = []Package{
 	{"internal/sim", 5, Free},
 
 	{"cmd/internal/app", 6, Free},
+	{"e2e/process", 6, Free},
 
 	{"bench", 7, Free},
 	{"cmd/actorlog", 7, Free},
@@ -119,11 +120,13 @@ var Onlys = []Only{
 		"it is for tests, and must not reach a program"},
 	{"internal/sim", nil, false,
 		"it is for its own test, and must not reach a program"},
+	{"e2e/process", nil, false,
+		"it is for tests, and must not reach a program"},
 	{"internal/seed", nil, false,
 		"it is for tests, and must not reach a program"},
 	{"internal/socks5", nil, false,
 		"it is for tests, and must not reach a program"},
-	{"testing", []string{"actors/actortest", "eventlog/logtest", "internal/seed", "internal/sim"}, false,
+	{"testing", []string{"actors/actortest", "e2e/process", "eventlog/logtest", "internal/seed", "internal/sim"}, false,
 		"test code must not reach a program"},
 	{"cmd", []string{"cmd"}, true,
 		"programs are run, not imported"},

@@ -1,0 +1,253 @@
+// Package process runs the built programs for tests: broker, workers, gateways. It knows how they
+// are started, asked and ended, and nothing of what they are tested for.
+package process
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// builtDir is where programs has built them; empty when no test needed them.
+var builtDir string
+
+// race says that the programs are to be built with the race detector, and that what it finds fails the test.
+var race = os.Getenv("ACTORLOG_TEST_RACE") == "1"
+
+// programs builds the binaries once for all tests.
+var programs = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "actorlog-e2e-")
+	if err != nil {
+		return "", err
+	}
+	builtDir = dir
+	args := []string{"build", "-o", dir}
+	if race {
+		args = append(args, "-race")
+	}
+	out, err := exec.Command("go", append(args, "github.com/actorlog/actorlog/cmd/...")...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("building the programs: %w\n%s", err, out)
+	}
+	return dir, nil
+})
+
+// Main runs the tests of a package and removes what was built for them: every TestMain that has tests
+// of programs calls it. It does not return.
+func Main(m *testing.M) {
+	code := m.Run()
+	if builtDir != "" {
+		_ = os.RemoveAll(builtDir)
+	}
+	os.Exit(code)
+}
+
+// Process is one running program.
+type Process struct {
+	cmd  *exec.Cmd
+	out  *Output
+	done chan struct{}
+}
+
+// Start runs a program until the test ends, at the latest.
+func Start(t *testing.T, program string, args ...string) *Process {
+	t.Helper()
+	dir, err := programs()
+	require.NoError(t, err)
+	p := &Process{cmd: exec.Command(filepath.Join(dir, program), args...), out: new(Output), done: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	require.NoError(t, p.cmd.Start())
+	go func() {
+		_ = p.cmd.Wait()
+		close(p.done)
+	}()
+	t.Cleanup(func() {
+		p.Kill()
+		if report := p.out.from("WARNING: DATA RACE", 6000); race && report != "" {
+			t.Errorf("%s %s has a data race:\n%s", program, strings.Join(args, " "), report)
+		}
+		if t.Failed() {
+			t.Logf("%s %s printed:\n%s", program, strings.Join(args, " "), p.out.Tail(6000))
+		}
+	})
+	return p
+}
+
+// Signal sends a signal; SIGSTOP and SIGCONT make a zombie of the program and wake it.
+func (p *Process) Signal(t *testing.T, s syscall.Signal) {
+	t.Helper()
+	require.NoError(t, p.cmd.Process.Signal(s))
+}
+
+// Kill is SIGKILL: the program gets no say.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.done
+}
+
+// Stop is SIGTERM; it returns the exit code.
+func (p *Process) Stop(t *testing.T) int {
+	t.Helper()
+	p.Signal(t, syscall.SIGTERM)
+	select {
+	case <-p.done:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the program did not end within 30 s of SIGTERM")
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// Address picks a free port on loopback.
+func Address(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// Brokers are the flags with which workers and gateways share a log of their own, in topics of
+// eight partitions. Killed workers are missed soon; stock brokers do not allow that, those of
+// ops/kafka do.
+type Brokers []string
+
+// EmbeddedBroker starts a broker for this test alone.
+func EmbeddedBroker(t *testing.T) (Brokers, *Process) {
+	t.Helper()
+	kafka := Address(t)
+	p := Start(t, "actorlog", "broker", "--data", t.TempDir(), "--kafka-listen", kafka)
+	return Brokers{"--brokers", kafka, "--partitions", "8", "--session-timeout", "2s"}, p
+}
+
+// ApacheKafka uses the cluster that ACTORLOG_TEST_KAFKA names, and skips the test if there is none.
+func ApacheKafka(t *testing.T, groupProtocol string) Brokers {
+	t.Helper()
+	kafka := os.Getenv("ACTORLOG_TEST_KAFKA")
+	if kafka == "" {
+		t.Skip("ACTORLOG_TEST_KAFKA is not set: give it the addresses that `ops/kafka start` prints")
+	}
+	prefix := "e2e-" + strconv.FormatUint(rand.Uint64(), 36)
+	return Brokers{"--brokers", kafka, "--prefix", prefix, "--partitions", "8", "--session-timeout", "2s", "--group-protocol", groupProtocol}
+}
+
+// Unlimited are flags of a gateway whose clients are many, of one address.
+var Unlimited = []string{"--rate-limit=-1", "--max-under-way=-1"}
+
+// Gateway starts a gateway and waits until it is ready.
+func (b Brokers) Gateway(t *testing.T, listen string) *Process {
+	t.Helper()
+	p := Start(t, "gateway", slices.Concat(b, Unlimited, []string{"--listen", listen})...)
+	Ready(t, listen, p)
+	return p
+}
+
+// Worker starts a worker with a new local store.
+func (b Brokers) Worker(t *testing.T, flags ...string) *Process {
+	t.Helper()
+	return Start(t, "worker", slices.Concat(b, []string{"--data", t.TempDir()}, flags)...)
+}
+
+// Ready waits until a gateway, host:port or URL, says that it is.
+func Ready(t *testing.T, gateway string, p *Process) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	url := gateway
+	if !strings.Contains(url, "://") {
+		url = "http://" + url
+	}
+	for {
+		if status, _, _ := Request(ctx, http.MethodGet, url+"/readyz", "", ""); status == http.StatusOK {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("the gateway at %s is not ready after 60 s", gateway)
+		case <-p.done:
+			t.Fatalf("the program ended before it was ready")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// Client keeps connections to gateways.
+var Client = &http.Client{Transport: &http.Transport{
+	MaxIdleConnsPerHost: 256,
+	TLSClientConfig:     &tls.Config{InsecureSkipVerify: true}, // certificates are the tests' own
+}}
+
+// Request makes one HTTP request and returns status and body.
+func Request(ctx context.Context, method, url, body, idempotencyKey string) (int, string, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
+	if idempotencyKey != "" {
+		req.Header.Set("Idempotency-Key", idempotencyKey)
+	}
+	res, err := Client.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	return res.StatusCode, string(b), err
+}
+
+// Output is what programs print; several may.
+type Output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+// Write implements [io.Writer].
+func (b *Output) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+// from returns what begins with text, n bytes at most; empty if there is none.
+func (b *Output) from(text string, n int) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.b.String()
+	i := strings.Index(s, text)
+	if i < 0 {
+		return ""
+	}
+	return s[i:min(len(s), i+n)]
+}
+
+// Tail is the last n bytes of it.
+func (b *Output) Tail(n int) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.b.String()
+	return s[max(0, len(s)-n):]
+}
+
+// Pause waits, or until ctx ends: the time between two tries of a client, or two faults.
+func Pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
