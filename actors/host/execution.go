@@ -41,6 +41,8 @@ type execution struct {
 	calls    map[callKey]uint32
 	done     chan struct{}
 	err      error
+	// asking is how many answers of other actors it waits for.
+	asking int
 }
 
 // callKey numbers calls: those of a wake apart from those of the action, which may run again without one.
@@ -318,10 +320,38 @@ func (x *execution) Ask(ctx context.Context, hash schemas.Hash, a *actorlogv1.Ac
 	if err != nil {
 		return nil, err
 	}
+	x.mu.Lock()
+	x.asking++
+	x.mu.Unlock()
+	defer func() {
+		x.mu.Lock()
+		x.asking--
+		x.mu.Unlock()
+	}()
+	if x.s.impatient.Load() { // either this sees it, or abandon sees asking
+		x.abandon()
+		return nil, errStopped
+	}
 	if x.s.interrupt(x.it.ref) {
 		defer x.s.try(x, x.it.ref)
 	}
 	return client.Peer(ctx, hash, a)
+}
+
+// abandon leaves the action to the next owner of its shard, if it waits for another actor: nothing that it returns counts.
+func (x *execution) abandon() {
+	c := x.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	x.mu.Lock()
+	asking := x.asking > 0
+	x.mu.Unlock()
+	if !asking || c.turn != x.turn || c.running != x {
+		return
+	}
+	c.turn++ // the cell stays busy: nobody runs it any more
+	x.timer.Stop()
+	x.cancel(errStopped)
 }
 
 // cycle says who waits for whom.

@@ -30,8 +30,8 @@ type shard struct {
 	// is, -1 when there is none.
 	suspects, condemned int64
 
-	// draining: no further action is started. dead: nothing more is appended.
-	draining, dead atomic.Bool
+	// draining: no further action is started. impatient: none waits for another actor. dead: nothing more is appended.
+	draining, impatient, dead atomic.Bool
 	// over ends when it is draining, or stopped.
 	over   context.Context
 	giveUp context.CancelFunc
@@ -206,6 +206,30 @@ func (s *shard) serve(ctx context.Context) error {
 	}
 }
 
+// answerGrace is how long an action that waits for another actor may go on in a shard that is given away. Shards that are given away
+// together reach their next owners together. So the other actor may not run before this shard is gone, and this would wait for its whole
+// DrainTimeout, with all callers of all those shards.
+const answerGrace = 100 * time.Millisecond
+
+// abandonAsking leaves actions that wait for other actors to the next owner, which runs them again: calls have numbers, so that one which was
+// made is made once.
+func (s *shard) abandonAsking() {
+	s.impatient.Store(true)
+	s.cellsMu.Lock()
+	var running []*execution
+	for _, c := range s.cells {
+		c.mu.Lock()
+		if c.running != nil {
+			running = append(running, c.running)
+		}
+		c.mu.Unlock()
+	}
+	s.cellsMu.Unlock()
+	for _, x := range running {
+		x.abandon()
+	}
+}
+
 // drain finishes what runs, commits it, and writes a last checkpoint.
 func (s *shard) drain() error {
 	s.draining.Store(true)
@@ -219,12 +243,20 @@ func (s *shard) drain() error {
 		s.runners.Wait()
 		close(idle)
 	}()
-	select {
-	case <-idle:
-	case <-ctx.Done():
-		// What is not finished leaves no outcome; the next owner runs it.
-	case err := <-s.failure:
-		return err
+	answers := time.NewTimer(answerGrace)
+	defer answers.Stop()
+	for waits := true; waits; {
+		select {
+		case <-idle:
+			waits = false
+		case <-answers.C:
+			s.abandonAsking()
+		case <-ctx.Done():
+			// What is not finished leaves no outcome; the next owner runs it.
+			waits = false
+		case err := <-s.failure:
+			return err
+		}
 	}
 	s.appendMu.Lock()
 	if !s.dead.Load() {
