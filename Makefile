@@ -43,6 +43,13 @@ e2e/%/node_modules: e2e/%/package-lock.json
 	cd $(@D) && npm ci --no-audit --no-fund
 	touch $@
 
+# The fault matrix at length: every scenario for FAULTS, against the embedded broker and, where ACTORLOG_TEST_KAFKA names one, Apache
+# Kafka. With 5m about an hour and a half.
+FAULTS ?= 5m
+.PHONY: faults
+faults:
+	ACTORLOG_TEST_FAULTS=1 go test -count=1 -timeout 0 -v ./e2e/faults -args -faults.duration=$(FAULTS)
+
 # Every fuzz target of the module, one after the other. Inputs are hardly minimized: those of targets with goroutines cover something
 # else each time, which would take all of the time.
 .PHONY: fuzz

@@ -102,14 +102,30 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
+// Ended says whether the program has.
+func (p *Process) Ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // Stop is SIGTERM; it returns the exit code.
 func (p *Process) Stop(t *testing.T) int {
 	t.Helper()
 	p.Signal(t, syscall.SIGTERM)
+	return p.Wait(t)
+}
+
+// Wait waits until the program, which was told to, ends, and returns the exit code.
+func (p *Process) Wait(t *testing.T) int {
+	t.Helper()
 	select {
 	case <-p.done:
 	case <-time.After(30 * time.Second):
-		t.Fatal("the program did not end within 30 s of SIGTERM")
+		t.Fatal("the program did not end within 30 s")
 	}
 	return p.cmd.ProcessState.ExitCode()
 }
@@ -128,12 +144,26 @@ func Address(t *testing.T) string {
 // ops/kafka do.
 type Brokers []string
 
+// After how long a killed worker is missed: with the classic group protocol, and what ops/kafka sets for the other.
+const (
+	SessionTimeout       = 2 * time.Second
+	KafkaConsumerSession = 6 * time.Second
+)
+
+// KafkaFlags are the flags for brokers at these addresses, with topics that nobody else uses.
+func KafkaFlags(addresses, groupProtocol string) Brokers {
+	return Brokers{
+		"--brokers", addresses, "--prefix", "e2e-" + strconv.FormatUint(rand.Uint64(), 36), "--partitions", "8",
+		"--session-timeout", SessionTimeout.String(), "--group-protocol", groupProtocol,
+	}
+}
+
 // EmbeddedBroker starts a broker for this test alone.
 func EmbeddedBroker(t *testing.T) (Brokers, *Process) {
 	t.Helper()
 	kafka := Address(t)
 	p := Start(t, "actorlog", "broker", "--data", t.TempDir(), "--kafka-listen", kafka)
-	return Brokers{"--brokers", kafka, "--partitions", "8", "--session-timeout", "2s"}, p
+	return KafkaFlags(kafka, "classic"), p
 }
 
 // ApacheKafka uses the cluster that ACTORLOG_TEST_KAFKA names, and skips the test if there is none.
@@ -143,8 +173,7 @@ func ApacheKafka(t *testing.T, groupProtocol string) Brokers {
 	if kafka == "" {
 		t.Skip("ACTORLOG_TEST_KAFKA is not set: give it the addresses that `ops/kafka start` prints")
 	}
-	prefix := "e2e-" + strconv.FormatUint(rand.Uint64(), 36)
-	return Brokers{"--brokers", kafka, "--prefix", prefix, "--partitions", "8", "--session-timeout", "2s", "--group-protocol", groupProtocol}
+	return KafkaFlags(kafka, groupProtocol)
 }
 
 // Unlimited are flags of a gateway whose clients are many, of one address.
@@ -216,6 +245,9 @@ type Output struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
+
+// String is all of it.
+func (b *Output) String() string { return b.Tail(1 << 30) }
 
 // Write implements [io.Writer].
 func (b *Output) Write(p []byte) (int, error) {

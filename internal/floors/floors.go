@@ -65,6 +65,7 @@ var Table = []Package{
 	{"examples/fanout", 2, Free},
 	{"examples/lobby", 2, Free},
 	{"examples/metronome", 2, Free},
+	{"examples/register", 2, Free},
 	{"examples/tasks", 2, Free},
 	{"examples/votes", 2, Free},
 
@@ -88,6 +89,7 @@ var Table = []Package{
 	{"docs/snippets", 7, Free},
 	{"e2e", 7, Free},
 	{"internal/sim/bite", 7, Free},
+	{"e2e/faults", 7, Free},
 }
 
 // Only is an import that is not for everybody.

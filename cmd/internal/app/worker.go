@@ -20,6 +20,7 @@ import (
 	"github.com/actorlog/actorlog/examples/fanout"
 	"github.com/actorlog/actorlog/examples/lobby"
 	"github.com/actorlog/actorlog/examples/metronome"
+	"github.com/actorlog/actorlog/examples/register"
 	"github.com/actorlog/actorlog/examples/tasks"
 	"github.com/actorlog/actorlog/examples/votes"
 )
@@ -49,6 +50,7 @@ func (w Worker) Run(ctx context.Context, brokers eventlog.Log, id, dataDir strin
 	votes.Register(registry)
 	fanout.Register(registry)
 	metronome.Register(registry)
+	register.Register(registry)
 	log = log.Named("worker")
 	worker, err := host.Open(brokers, registry, host.Config{
 		ID: id, StableID: id != "", Version: w.CodeVersion, VersionNumber: w.WorkerVersion, Region: w.Region, DataDir: dataDir,
