@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -236,27 +237,25 @@ func tinyDisk(t *testing.T, dir string) {
 	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
 }
 
-// fillDisk leaves no room on the disk of worker 0's local store for a while. A worker that ends of it is started again when there is room: the
-// others have its shards meanwhile.
-func (w *world) fillDisk(d time.Duration) {
+// fillDisk leaves no room on the disk of worker 0's local store until the worker ends of it, as it does at its next write. It is started again when
+// there is room: the others have its shards meanwhile.
+func (w *world) fillDisk() {
 	w.t.Helper()
 	w.injected["disk full"]++
 	ballast := filepath.Join(w.data[0], "ballast")
 	f, err := os.Create(ballast)
 	require.NoError(w.t, err)
-	until := time.Now().Add(d)
-	for block := make([]byte, 64<<10); time.Now().Before(until); w.pause(10 * time.Millisecond) { // whatever the worker gives back
-		for err = nil; err == nil; {
+	block := make([]byte, 4<<10)
+	require.Eventually(w.t, func() bool {
+		for err = nil; err == nil; { // whatever the worker gives back, too
 			_, err = f.Write(block)
 		}
-		require.ErrorIs(w.t, err, syscall.ENOSPC)
-	}
+		return errors.Is(err, syscall.ENOSPC) && w.workers[0].Ended()
+	}, patience, 10*time.Millisecond, "the worker goes on without its local store")
+	w.pause(time.Second)
 	require.NoError(w.t, f.Close())
 	require.NoError(w.t, os.Remove(ballast))
-	if w.workers[0].Ended() {
-		w.injected["worker that ended of it"]++
-		w.startWorker(0)
-	}
+	w.startWorker(0)
 }
 
 // url of an actor at the gateway with this number, modulo their number.
