@@ -14,5 +14,6 @@
 // A call without an answer may have happened, may still happen, or not: unless it is repeated with an idempotency key, it is checked as
 // one that may take effect at any time later.
 //
-// Without flags each scenario takes some ten seconds. -faults.duration has it go on for so long; make faults does.
+// It runs when ACTORLOG_TEST_FAULTS is set, as make faults does. Without flags each scenario takes some ten seconds; -faults.duration has it
+// go on for so long.
 package faults

@@ -123,9 +123,18 @@ var brokerScenarios = []scenario{
 	}},
 }
 
+// asked skips the matrix where nobody has asked for it: it takes minutes, and whole processors.
+func asked(t *testing.T) {
+	t.Helper()
+	if os.Getenv("ACTORLOG_TEST_FAULTS") == "" {
+		t.Skip("ACTORLOG_TEST_FAULTS is not set: make faults runs the fault matrix")
+	}
+}
+
 // TestEmbedded hurts workers, gateways and the embedded broker.
 func TestEmbedded(t *testing.T) {
 	t.Parallel()
+	asked(t)
 	for _, s := range append(brokerScenarios, scenarios...) {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
@@ -138,6 +147,7 @@ func TestEmbedded(t *testing.T) {
 // -faults.duration, and what matters most without.
 func TestKafka(t *testing.T) {
 	t.Parallel()
+	asked(t)
 	for _, s := range scenarios {
 		if !s.brief && *duration == 0 {
 			continue
@@ -152,6 +162,7 @@ func TestKafka(t *testing.T) {
 // TestKafkaNodes hurts the nodes of a cluster of three, and so moves leaders of partitions and coordinators of groups and transactions.
 func TestKafkaNodes(t *testing.T) {
 	t.Parallel()
+	asked(t)
 	if os.Getenv("ACTORLOG_TEST_KAFKA") == "" {
 		t.Skip("ACTORLOG_TEST_KAFKA is not set: nobody wants Apache Kafka started")
 	}
