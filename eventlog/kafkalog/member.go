@@ -49,6 +49,22 @@ func (l *Log) Join(ctx context.Context, m eventlog.Member) error {
 		l.wg.Done()
 	}()
 
+	const places = 20 // that are taken, until somebody has to give in
+	for place := 1; ; place++ {
+		assigned, err := l.takePart(ctx, m)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, kerr.UnreleasedInstanceID) && !assigned && place < places:
+			// The other one was quicker: it heard that its place was taken, and came back before this one was there.
+		default:
+			return fail(err)
+		}
+	}
+}
+
+// takePart is one membership. It says whether it ever was given partitions.
+func (l *Log) takePart(ctx context.Context, m eventlog.Member) (assigned bool, err error) {
 	var (
 		topic  = l.topics[eventlog.Actions].name
 		group  = l.cfg.Prefix + "." + m.Group
@@ -59,9 +75,9 @@ func (l *Log) Join(ctx context.Context, m eventlog.Member) error {
 	if served {
 		if err := l.takePlace(ctx, group, m.ID); err != nil {
 			if ctx.Err() != nil {
-				return nil
+				return false, nil
 			}
-			return fail(explainGroupError(l.translate(err), l.cfg, m))
+			return false, explainGroupError(l.translate(err), l.cfg, m)
 		}
 	}
 	var (
@@ -76,6 +92,7 @@ func (l *Log) Join(ctx context.Context, m eventlog.Member) error {
 		if len(ps) == 0 || leaving {
 			return
 		}
+		assigned = true
 		for _, p := range ps {
 			held[p] = struct{}{}
 		}
@@ -121,7 +138,7 @@ func (l *Log) Join(ctx context.Context, m eventlog.Member) error {
 		kgo.ConsumeTopics(topic),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(l.cfg.SessionTimeout),
-		kgo.HeartbeatInterval(l.cfg.SessionTimeout/4),
+		kgo.HeartbeatInterval(min(l.cfg.SessionTimeout/4, maxHeartbeat)),
 		kgo.RebalanceTimeout(l.cfg.RebalanceTimeout),
 		kgo.RetryTimeout(l.cfg.SessionTimeout),
 		// kgo gives the membership up after a few tries to reach the coordinator. Slow
@@ -144,7 +161,7 @@ func (l *Log) Join(ctx context.Context, m eventlog.Member) error {
 	}
 	cl, err := kgo.NewClient(opts...)
 	if err != nil {
-		return fail(err)
+		return false, err
 	}
 	cl.PauseFetchTopics(topic)
 
@@ -170,11 +187,13 @@ func (l *Log) Join(ctx context.Context, m eventlog.Member) error {
 		leaveStatic(cl, group, m.ID, l.cfg.SessionTimeout, served)
 	}
 	cl.Close()
-	if err != nil {
-		return fail(err)
-	}
-	return nil
+	serve.Lock()
+	defer serve.Unlock()
+	return assigned, err
 }
+
+// maxHeartbeat is how late a member may hear that another one joins or leaves: for so long, shards that are given away have no owner.
+const maxHeartbeat = 300 * time.Millisecond
 
 // leaveTimeout bounds how long a member waits to leave its group in peace.
 const leaveTimeout = 2 * time.Second
