@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -166,7 +167,8 @@ func (w *Worker) client() (*remote.Client, error) {
 		return nil, errStopped
 	}
 	if w.remote == nil {
-		client, err := remote.Open(w.log, remote.Config{})
+		// No action fails because others wait: how many run is bounded by what is read.
+		client, err := remote.Open(w.log, remote.Config{MaxPending: math.MaxInt, MaxUnacknowledgedBytes: math.MaxInt64, MaxBehind: math.MaxInt64})
 		if err != nil {
 			return nil, err
 		}
