@@ -16,7 +16,7 @@ import (
 )
 
 type parkedCmd struct {
-	List    parkedList    `cmd:"" default:"1" help:"List what is parked: position, time, actor, what it was, and how many workers it ended."`
+	List    parkedList    `cmd:"" default:"withargs" help:"List what is parked: position, time, actor, what it was, and how many workers it ended."`
 	Retry   parkedRetry   `cmd:"" help:"Have an action run again, as a new action of the same actor. Workers must run."`
 	Dismiss parkedDismiss `cmd:"" help:"Record that an action stays undone. Workers must run."`
 }

@@ -42,7 +42,7 @@ var programs = sync.OnceValues(func() (string, error) {
 	if race {
 		args = append(args, "-race")
 	}
-	out, err := exec.Command("go", append(args, "github.com/actorlog/actorlog/cmd/...")...).CombinedOutput()
+	out, err := exec.Command("go", append(args, "github.com/actorlog/actorlog/cmd/...", "github.com/actorlog/actorlog/e2e/bomb")...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("building the programs: %w\n%s", err, out)
 	}
@@ -69,9 +69,7 @@ type Process struct {
 // Start runs a program until the test ends, at the latest.
 func Start(t *testing.T, program string, args ...string) *Process {
 	t.Helper()
-	dir, err := programs()
-	require.NoError(t, err)
-	p := &Process{cmd: exec.Command(filepath.Join(dir, program), args...), out: new(Output), done: make(chan struct{})}
+	p := &Process{cmd: exec.Command(Path(t, program), args...), out: new(Output), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	require.NoError(t, p.cmd.Start())
 	go func() {
@@ -100,6 +98,17 @@ func (p *Process) Signal(t *testing.T, s syscall.Signal) {
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.done
+}
+
+// Done is closed when the program has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Path is where a program is, for tests that start it themselves.
+func Path(t *testing.T, program string) string {
+	t.Helper()
+	dir, err := programs()
+	require.NoError(t, err)
+	return filepath.Join(dir, program)
 }
 
 // Ended says whether the program has.

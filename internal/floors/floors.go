@@ -88,6 +88,7 @@ var Table = []Package{
 	{"docs", 7, Free},
 	{"docs/snippets", 7, Free},
 	{"e2e", 7, Free},
+	{"e2e/bomb", 7, Free},
 	{"internal/sim/bite", 7, Free},
 	{"e2e/faults", 7, Free},
 }
