@@ -1,7 +1,6 @@
 package actorhttp
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -27,7 +26,7 @@ func FuzzRequest(f *testing.F) {
 		})
 		if err != nil {
 			var refused *actor.Error
-			require.True(t, errors.As(err, &refused))
+			require.ErrorAs(t, err, &refused)
 			return
 		}
 		require.EqualValues(t, len(body), in.ContentLength)

@@ -30,6 +30,9 @@ type Config struct {
 	// MailboxSize is how many actions may wait for one actor; beyond it they are answered
 	// with actor.overloaded. Default 1,000.
 	MailboxSize int
+	// ParkAfter is how many owners of a shard, one after the other, must not have survived what they found before the action that the
+	// last one tried is set aside. Default 3.
+	ParkAfter int
 	// MailboxBytes bounds the same in bytes of their records; one action may be larger. Default 8 MiB.
 	MailboxBytes int64
 	// MaxQueued is how many actions may wait in one shard before it stops reading until
@@ -65,6 +68,7 @@ func (c *Config) setDefaults() {
 	def(&c.Version, "dev")
 	def(&c.MailboxSize, 1000)
 	def(&c.MailboxBytes, 8<<20)
+	def(&c.ParkAfter, 3)
 	def(&c.MaxQueued, 100_000)
 	def(&c.MaxQueuedBytes, 64<<20)
 	def(&c.SleepAfter, 30*time.Second)
@@ -93,6 +97,7 @@ func (c Config) Validate() error {
 	}
 	positive("MailboxSize", int64(c.MailboxSize))
 	positive("MailboxBytes", c.MailboxBytes)
+	positive("ParkAfter", int64(c.ParkAfter))
 	positive("MaxQueued", int64(c.MaxQueued))
 	positive("MaxQueuedBytes", c.MaxQueuedBytes)
 	positive("SleepAfter", int64(c.SleepAfter))

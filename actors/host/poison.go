@@ -16,11 +16,7 @@ import (
 //
 // A term that ended well, with a claim that says released, or in a process that still lives, is none of them. Neither is one that
 // has answered all that it found when it began, for it has survived it.
-const (
-	// tryAlone is the number of crashes from which on suspects run alone, and setAside that from which on the one
-	// that was tried is set aside.
-	tryAlone, setAside = 2, 3
-)
+const tryAlone = 2 // crashes, from which on suspects run alone; after Config.ParkAfter, the one that was tried is set aside
 
 // suspect draws the conclusions from the claim before this term.
 func (s *shard) suspect(before *actorlogv1.Claim) {
@@ -35,7 +31,7 @@ func (s *shard) suspect(before *actorlogv1.Claim) {
 	if s.crashes >= tryAlone {
 		s.suspects = before.ActionsEnd
 	}
-	if s.crashes >= setAside && before.Trying != nil {
+	if s.crashes >= uint32(s.w.cfg.ParkAfter) && before.Trying != nil {
 		s.condemned = *before.Trying
 	}
 }

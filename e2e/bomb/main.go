@@ -52,13 +52,11 @@ func register(r *actor.Registry) {
 		case "exit":
 			os.Exit(7)
 		case "exhaust":
-			var kept [][]byte
-			for {
-				b := make([]byte, 64<<20)
+			for n := 64 << 20; ; n *= 2 {
+				b := make([]byte, n)
 				for i := 0; i < len(b); i += 4096 {
 					b[i] = 1
 				}
-				kept = append(kept, b)
 			}
 		case "spin":
 			for i := 0; ; i++ { // and does not heed its context

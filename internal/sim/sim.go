@@ -127,6 +127,8 @@ func (r *run) setUp() {
 		MailboxSize:     pick(r, 3, 1000),
 		MaxQueued:       pick(r, 5, 100_000),
 		ReclaimAfter:    2 * time.Second,
+		// Workers die here of other things than what they do, again and again within seconds.
+		ParkAfter: 1_000_000,
 	}
 	if r.chance(0.7) {
 		r.rates = rates{slow: 0.05, fail: 0.01, lie: 0.01, copied: 0.02}
