@@ -177,7 +177,7 @@ func TestPoison(t *testing.T) {
 	t.Run("CanBeDismissed", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			m := layMine(t, host.Config{})
+			m := layMine(t, host.Config{ID: "always-the-same"})
 			_, err := explode.Call(t.Context(), bombKind.GetOrCreate(m.Client, "bad"), "x") // which does not exist, and is not made
 			require.ErrorIs(t, err, actor.ErrParked)
 			items, err := m.Client.Parked(t.Context())

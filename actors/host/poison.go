@@ -22,7 +22,7 @@ const tryAlone = 2 // crashes, from which on suspects run alone; after Config.Pa
 func (s *shard) suspect(before *actorlogv1.Claim) {
 	switch {
 	case before == nil || before.Released:
-	case before.Worker == s.w.cfg.ID: // it lives
+	case before.Worker == s.w.cfg.ID && s.w.claimed[s.partition].Load(): // it lives
 		s.crashes = before.Crashes
 	default:
 		s.crashes = before.Crashes + 1

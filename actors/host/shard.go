@@ -125,6 +125,7 @@ func (s *shard) open(ctx context.Context) error {
 		s.snapshots.Close()
 		return fmt.Errorf("claiming shard %d: %w", s.partition, err)
 	}
+	s.w.claimed[s.partition].Store(true)
 	s.next, s.lastClaim, s.claimedAt, s.ackNext = s.epoch+1, s.epoch, time.Now(), s.epoch+1
 	opened := ShardOpened{Partition: s.partition, Epoch: s.epoch}
 	if err := s.recover(ctx, &opened); err != nil {

@@ -30,6 +30,8 @@ type Worker struct {
 	store    *store
 	tail     eventlog.Tail
 	shards   []atomic.Pointer[shard]
+	// claimed says which shards this process has claimed. Its ID may be that of one that is gone.
+	claimed []atomic.Bool
 	// polls counts the polls of tail.
 	polls atomic.Uint64
 	// recordLimit is the largest outcome: Config.MaxRecordBytes, or less if the topic takes less.
@@ -82,7 +84,7 @@ func Open(log eventlog.Log, registry *actor.Registry, cfg Config) (*Worker, erro
 	}
 	w := &Worker{
 		log: log, registry: registry, cfg: cfg, store: store, tail: tail,
-		shards: make([]atomic.Pointer[shard], log.Partitions()), owners: make(map[int32]*owner),
+		shards: make([]atomic.Pointer[shard], log.Partitions()), claimed: make([]atomic.Bool, log.Partitions()), owners: make(map[int32]*owner),
 		sender: remote.NewSender(log, ""), leases: leases{until: make(map[string]time.Time)}, fatal: make(chan error, 1),
 		trial: semaphore.NewWeighted(alone),
 	}
