@@ -18,9 +18,10 @@ all: lint test
 test:
 	go test ./...
 
+# On one processor, because of testing/synctest: .ci/run says why.
 .PHONY: race
 race:
-	go test -race ./...
+	go test -race -cpu 1 ./...
 
 # The whole system in virtual time, hurt as seeds say; `make sim SEEDS=100000` takes about half an hour.
 SEEDS ?= 10000
