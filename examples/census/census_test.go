@@ -56,6 +56,7 @@ func TestStory(t *testing.T) {
 		// One of the five has looked, and is cheaper. The others never answer: after an hour the builder has what there is, although
 		// no worker ran at that moment.
 		setPrice(ctx, t, w, "supplier-95", 4)
+		time.Sleep(time.Second) // its answer has arrived
 		w.Stop(w.Worker())
 		time.Sleep(2 * time.Hour)
 		w.StartWorker()
