@@ -216,7 +216,7 @@ func (m *sent) acknowledge(offset int64, err error) {
 	}
 	if m.parts != nil {
 		s.census.take(m.parts)
-		s.park(m.offset, m.parts)
+		park(s.parked, m.offset, m.parts)
 		s.agenda.take(m.c.hash, &before, &m.after, m.parts)
 		if m.parts.Enqueued && m.c.reader != nil {
 			m.c.reader.signal()

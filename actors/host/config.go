@@ -139,8 +139,10 @@ type EventListener struct {
 type ShardOpened struct {
 	Partition int32
 	Epoch     int64
-	// Snapshots and Events that were read.
+	// Snapshots and Events that were read, since the worker was assigned the shard.
 	Snapshots, Events int
+	// Warm says that the worker had followed the shard before, as a standby.
+	Warm bool
 	// ResumeAt is the action that is read first.
 	ResumeAt int64
 	Duration time.Duration

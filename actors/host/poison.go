@@ -154,17 +154,17 @@ func (s *shard) interrupt(ref int64) bool {
 	return true
 }
 
-// park notes what an outcome at an offset of events set aside, or took up again. s.ackMu is held, or the shard recovers.
-func (s *shard) park(offset int64, o *actorlogv1.Outcome) {
+// park notes what an outcome at an offset of events set aside, or took up again.
+func park(parked map[int64]*actorlogv1.Parked, offset int64, o *actorlogv1.Outcome) {
 	if o.RefusedSince != nil {
 		return
 	}
 	if a := o.GetAction(); a != nil && a.Unparks != nil {
-		delete(s.parked, *a.Unparks)
+		delete(parked, *a.Unparks)
 	}
 	if o.Parked > 0 {
 		hash := schemas.HashOf(o.Actor.GetNamespace(), o.Actor.GetKind(), o.Actor.GetKey())
-		s.parked[o.Ref] = &actorlogv1.Parked{Actor: hash[:], Ref: o.Ref, Offset: offset}
+		parked[o.Ref] = &actorlogv1.Parked{Actor: hash[:], Ref: o.Ref, Offset: offset}
 	}
 }
 

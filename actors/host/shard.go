@@ -21,6 +21,8 @@ type shard struct {
 	partition int32
 	epoch     int64
 	snapshots eventlog.SnapshotWriter
+	// known is what a standby has read of the shard before it is opened; nil without one.
+	known *prefix
 	// again: actions before it may have been answered in an earlier term.
 	again int64
 	// found is the end of actions when the term began, and deaths how many owners before it did not survive.

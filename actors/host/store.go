@@ -18,7 +18,8 @@ import (
 // shard's cache goes. It holds durable outcomes only, so that whatever is left of it after
 // a crash is a true prefix of history:
 //
-//	Invariant: every outcome below place(p).EventsOffset is in a snapshot of the store.
+//	Invariant: every outcome below place(p).EventsOffset is in a snapshot of the store, or in one that stands in snapshots[p] from
+//	place(p).snapshotsNext on.
 //
 // Writes are not synced. Pebble's log keeps their order, so a lost tail loses the
 // place along with the snapshots it speaks for.
@@ -77,6 +78,9 @@ func (s *store) get(key []byte) ([]byte, error) {
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, nil
 	}
+	if pebble.IsCorruptionError(err) {
+		return nil, fmt.Errorf("%w: %w", errDamaged, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -106,9 +110,13 @@ func (s *store) load(p int32, hash schemas.Hash) (machine.Actor, error) {
 	}
 	snapshot := new(actorlogv1.Snapshot)
 	if err := proto.Unmarshal(value, snapshot); err != nil {
-		return machine.Actor{}, fmt.Errorf("decoding actor %s from the local store: %w", hash, err)
+		return machine.Actor{}, fmt.Errorf("%w: actor %s: %w", errDamaged, hash, err)
 	}
-	return machine.Restore(hash, snapshot)
+	a, err := machine.Restore(hash, snapshot)
+	if err != nil {
+		return a, fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	return a, nil
 }
 
 // place returns how far the cache of a shard goes; from the beginning when there is none.
@@ -120,9 +128,12 @@ func (s *store) place(p int32) (place, error) {
 	next, n := binary.Varint(value)
 	pl := place{checkpoint: new(actorlogv1.Checkpoint), snapshotsNext: next}
 	if n <= 0 {
-		return place{}, fmt.Errorf("%w: the place of shard %d in the local store", schemas.ErrMalformed, p)
+		return place{}, fmt.Errorf("%w: the place of shard %d", errDamaged, p)
 	}
-	return pl, proto.Unmarshal(value[n:], pl.checkpoint)
+	if err := proto.Unmarshal(value[n:], pl.checkpoint); err != nil {
+		return place{}, fmt.Errorf("%w: the place of shard %d: %w", errDamaged, p, err)
+	}
+	return pl, nil
 }
 
 // batch collects writes that take effect together.
@@ -188,11 +199,11 @@ func (s *store) index(p int32, fn func(a *machine.Actor)) error {
 		hash, fine := schemas.ParseHash(iter.Key()[5:])
 		entry := new(actorlogv1.Snapshot)
 		if err := proto.Unmarshal(iter.Value(), entry); err != nil || !fine {
-			return errors.Join(fmt.Errorf("%w: an entry of the index of shard %d in the local store", schemas.ErrMalformed, p), err, iter.Close())
+			return errors.Join(fmt.Errorf("%w: an entry of the index of shard %d", errDamaged, p), err, iter.Close())
 		}
 		a, err := machine.Restore(hash, entry)
 		if err != nil {
-			return errors.Join(err, iter.Close())
+			return errors.Join(errDamaged, err, iter.Close())
 		}
 		fn(&a)
 	}
@@ -224,4 +235,19 @@ func (quiet) Infof(string, ...any)  {}
 func (quiet) Errorf(string, ...any) {}
 func (quiet) Fatalf(format string, args ...any) {
 	panic(fmt.Sprintf("local store: "+format, args...))
+}
+
+// errDamaged says that the local store has something that cannot be read. It is a cache: what it has of the shard is dropped.
+var errDamaged = errors.New("the local store is damaged")
+
+// mend drops what the store has of a shard if that is why err came about.
+func (w *Worker) mend(p int32, err error) {
+	if !errors.Is(err, errDamaged) {
+		return
+	}
+	b := w.store.batch()
+	defer b.Close()
+	if err := errors.Join(b.clear(p), b.Commit(noSync)); err != nil {
+		w.cfg.Events.ShardRetry(p, fmt.Errorf("dropping what the local store has of shard %d: %w", p, err))
+	}
 }

@@ -288,6 +288,7 @@ func (w *Worker) own(ctx context.Context, p int32) {
 				}
 			}
 		}
+		w.mend(p, err)
 		switch {
 		case ctx.Err() != nil:
 			return

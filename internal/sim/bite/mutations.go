@@ -55,7 +55,7 @@ var mutations = []mutation{
 		"ActionsOffset: s.window.Low(),", "ActionsOffset: s.nextRead,",
 	}}, false},
 	{"outbox: messages of outcomes after the checkpoint are forgotten", []edit{{
-		"actors/host/recover.go",
+		"actors/host/prefix.go",
 		"if len(o.Sends) > 0 {", "if len(o.Sends) > 0 && false {",
 	}}, false},
 	{"outbox: messages of outcomes before the checkpoint are forgotten", []edit{{
@@ -75,8 +75,8 @@ var mutations = []mutation{
 		"s == nil || s.DueUnixMs != f.DueUnixMs {", "s == nil {",
 	}}, false},
 	{"steps: a recorded step is forgotten with its worker", []edit{{
-		"actors/host/recover.go",
-		"c.head.ApplyStep(r.Offset, step)", "_ = step",
+		"actors/host/prefix.go",
+		"a.ApplyStep(r.Offset, step)", "_ = step",
 	}}, false},
 	{"snapshots: steps of an action under way are not restored", []edit{{
 		"actors/machine/actor.go",
