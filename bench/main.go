@@ -39,6 +39,8 @@ type settings struct {
 	// stormSockets come back at once, after stormCalm with nothing but calls.
 	stormSockets int
 	stormCalm    time.Duration
+	// costActions, costActors, costSockets are how many the costs are measured of.
+	costActions, costActors, costSockets int
 }
 
 func (s *settings) wants(name string) bool { return s.run.MatchString(name) }
@@ -65,6 +67,13 @@ func main() {
 		}
 		return
 	}
+	if config := os.Getenv(idleEnv); config != "" {
+		if err := idleProcess(config, os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "bench sockets:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err := command(ctx, os.Args[1:])
 	stop()
@@ -79,7 +88,7 @@ func command(ctx context.Context, args []string) (err error) {
 	var (
 		s          settings
 		asJSON     = flags.Bool("json", false, "print one JSON object a line instead of tables")
-		pattern    = flags.String("run", "", "measure only what this regular expression matches: two-hop/1, in-process/16, http/256, websocket/2048, fold, recovery, memory/100000, fanout, overload, neighbours, storm, failover/calls, take-over/1000, ...")
+		pattern    = flags.String("run", "", "measure only what this regular expression matches: two-hop/1, in-process/16, http/256, websocket/2048, fold, recovery, memory/100000, fanout, overload, neighbours, storm, log-bytes, awake-memory, socket-memory, failover/calls, take-over/1000, ...")
 		callers    = flags.String("callers", "1,16,256,2048", "numbers of callers, separated by commas")
 		cpuProfile = flags.String("cpuprofile", "", "write a CPU profile of the run to this file")
 		memProfile = flags.String("memprofile", "", "write a profile of all allocations of the run to this file")
@@ -145,8 +154,10 @@ func (s *settings) size() {
 	s.wakes, s.sockets, s.fanoutFor = 2000, 1000, 5*time.Second
 	s.overloadFor = 8 * time.Second
 	s.stormSockets, s.stormCalm = 10_000, 5*time.Second
+	s.costActions, s.costActors, s.costSockets = 200_000, 100_000, 5000
 	duration := 5 * time.Second
 	if s.short {
+		s.costActions, s.costActors, s.costSockets = 10_000, 10_000, 500
 		s.overloadFor = 600 * time.Millisecond
 		duration = 600 * time.Millisecond
 		s.rounds, s.warmUp = 1, 150*time.Millisecond
@@ -177,6 +188,7 @@ func (b *bench) all(ctx context.Context) error {
 		{"a reconnect storm", b.storm},
 		{"fold and recovery", b.replay},
 		{"hibernated actors", b.memory},
+		{"what a plan needs to know", b.costs},
 		{"overload", b.overload},
 		{"failover", b.failover},
 	} {

@@ -53,6 +53,10 @@ type result struct {
 	BytesPerActor float64 `json:"bytes_per_actor,omitempty"`
 	CreatedPerS   float64 `json:"created_per_s,omitempty"`
 
+	// What one socket takes in a gateway, and one action in the files of one replica.
+	BytesPerSocket float64 `json:"bytes_per_socket,omitempty"`
+	BytesPerAction float64 `json:"bytes_per_action,omitempty"`
+
 	// Times what the actors can carry is what they were asked for; Refused were answered 503, in the time that the percentiles say, and
 	// for Missed the generator had no connection. PeakHeapBytes is the heap in use of the whole process.
 	Times         float64 `json:"times,omitempty"`
@@ -289,6 +293,11 @@ func (r *report) finish() {
 		[]string{"", "actors", "worker RSS", "RSS before", "peak RSS", "Go heap", "bytes/actor", "created/s"},
 		func(c *result) []any {
 			return []any{c.Name, c.Actors, mib(c.RSSBytes), mib(c.BaseRSSBytes), mib(c.PeakRSSBytes), mib(c.HeapBytes), number(c.BytesPerActor), number(c.CreatedPerS)}
+		})
+	r.section("What else a plan needs to know", []string{"log-bytes", "awake-memory", "socket-memory"},
+		[]string{"", "actors", "bytes/actor", "sockets", "bytes/socket", "bytes/action"},
+		func(c *result) []any {
+			return []any{c.Name, c.Actors, number(c.BytesPerActor), c.Sockets, number(c.BytesPerSocket), number(c.BytesPerAction)}
 		})
 	r.section("A call to an actor that sleeps, and the next one", []string{"wake", "awake"},
 		[]string{"", "actors", "p50", "p99"},

@@ -16,10 +16,11 @@ import (
 )
 
 type cli struct {
-	Dev     devCmd    `cmd:"" help:"Run broker, worker with the example actors, and gateway in one process, data on disk; example pages at the root, for browsers. For development: the embedded broker has no replicas."`
-	Broker  brokerCmd `cmd:"" help:"Run the embedded broker alone, for several workers and gateways on one machine. For development and tests."`
-	Parked  parkedCmd `cmd:"" help:"See what was set aside because workers did not survive it, and have it run again or dismiss it."`
-	app.Log `group:"Logs"`
+	Dev      devCmd      `cmd:"" help:"Run broker, worker with the example actors, and gateway in one process, data on disk; example pages at the root, for browsers. For development: the embedded broker has no replicas."`
+	Broker   brokerCmd   `cmd:"" help:"Run the embedded broker alone, for several workers and gateways on one machine. For development and tests."`
+	Parked   parkedCmd   `cmd:"" help:"See what was set aside because workers did not survive it, and have it run again or dismiss it."`
+	Capacity capacityCmd `cmd:"" help:"Predict how many brokers, workers and gateways it takes for so many actors, actions and sockets."`
+	app.Log  `group:"Logs"`
 }
 
 // Embedded flags: the broker in this process.

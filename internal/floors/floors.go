@@ -41,6 +41,7 @@ var Table = []Package{
 	{"schemas/actorlog/v1", -1, Generated},
 	{"internal/seed", -1, Free},
 
+	{"internal/capacity", 0, Pure},
 	{"internal/floors", 0, Free},
 	{"internal/jsonpatch", 0, Pure},
 	{"internal/socks5", 0, Free},
