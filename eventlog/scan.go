@@ -5,12 +5,20 @@ import (
 	"fmt"
 )
 
+// Source is as much of a [Log] as reading takes. It is safe for concurrent use.
+type Source interface {
+	// Partitions, Bounds and Tail are those of a [Log].
+	Partitions() int32
+	Bounds(ctx context.Context, t Topic, partition int32) (start, end int64, err error)
+	Tail(t Topic) (Tail, error)
+}
+
 // Scan reads the partition from offset from up to, but not including, offset to, and
 // calls fn for every record that is still there (compaction leaves holes; marks are
 // passed over). It returns when it has passed to-1, or with the first error of fn.
 //
 // A from below the first offset that is kept is an ErrOffsetOutOfRange.
-func Scan(ctx context.Context, l Log, t Topic, partition int32, from, to int64, fn func(*Record) error) error {
+func Scan(ctx context.Context, l Source, t Topic, partition int32, from, to int64, fn func(*Record) error) error {
 	if from >= to {
 		return nil
 	}

@@ -30,16 +30,14 @@ type Actor struct {
 	CreatedMs  int64
 	// State is JSON; nil when not alive.
 	State []byte
-	// LastRef is the ref of the last outcome in turn, -1 before the first.
-	LastRef int64
+	// Answers is which actions it has answered.
+	Answers
 	// LastOffset is where the last outcome stands in events, -1 before the first.
 	LastOffset int64
 	// TimeMs is the actor's time: that of its last action.
 	TimeMs int64
 	// Recent is the requests with an idempotency key that it remembers, oldest first.
 	Recent []Recent
-	// Refused is the runs of actions beyond LastRef that were refused out of turn.
-	Refused []RefRange
 	// Broken says why the actor is out of service: an event of it could not be applied.
 	// Empty otherwise.
 	Broken string
@@ -67,37 +65,13 @@ type Recent struct {
 	Fingerprint uint64
 }
 
-// RefRange is a run of action offsets, both ends included.
-type RefRange struct{ First, Last int64 }
-
 // NewActor is an actor that never lived.
 func NewActor(hash schemas.Hash) Actor {
-	return Actor{Hash: hash, LastRef: -1, LastOffset: -1, TimeMs: math.MinInt64}
+	return Actor{Hash: hash, Answers: NoAnswers(), LastOffset: -1, TimeMs: math.MinInt64}
 }
 
 // ID is the id of the latest life.
 func (a *Actor) ID() schemas.ActorID { return schemas.ActorID{Hash: a.Hash, Generation: a.Generation} }
-
-// Answered says whether the action at ref has its outcome.
-func (a *Actor) Answered(ref int64) bool {
-	if ref <= a.LastRef {
-		return true
-	}
-	for _, r := range a.Refused {
-		if r.First <= ref && ref <= r.Last {
-			return true
-		}
-	}
-	return false
-}
-
-// LastAnswered is the highest ref that is answered, in turn or out of turn; -1 when there is none.
-func (a *Actor) LastAnswered() int64 {
-	if n := len(a.Refused); n > 0 {
-		return max(a.LastRef, a.Refused[n-1].Last)
-	}
-	return a.LastRef
-}
 
 // ErrCorrupt says that a valid outcome cannot be applied to the actor: the log, or the
 // snapshot it is applied to, is damaged. The actor cannot be used; others can.
@@ -143,13 +117,11 @@ func creates(o *actorlogv1.Outcome) bool {
 
 // advance is what an outcome does to the actor, but for where it stands in the log.
 func (a *Actor) advance(o *actorlogv1.Outcome, state []byte) {
+	a.note(o)
 	if o.RefusedSince != nil {
-		a.refuse(min(*o.RefusedSince, o.Ref), o.Ref)
 		return
 	}
-	a.LastRef = o.Ref
 	a.TimeMs = o.TimeUnixMs
-	a.pruneRefused()
 	a.clearSteps()
 	if a.Broken != "" {
 		return
@@ -205,26 +177,6 @@ func passes(e *actorlogv1.Error) bool {
 	}
 	return e.Code == actor.ErrKindNotFound.Code || e.Code == actor.ErrActionNotFound.Code || e.Code == errBroken.Code ||
 		e.Code == actor.ErrTooLate.Code
-}
-
-func (a *Actor) refuse(since, ref int64) {
-	if n := len(a.Refused); n > 0 && a.Refused[n-1].First == since {
-		// A copy, not a change in place: older copies of the actor keep their view.
-		a.Refused = append(a.Refused[:n-1:n-1], RefRange{First: since, Last: ref})
-		return
-	}
-	n := len(a.Refused)
-	a.Refused = append(a.Refused[:n:n], RefRange{First: since, Last: ref})
-}
-
-func (a *Actor) pruneRefused() {
-	i := 0
-	for i < len(a.Refused) && a.Refused[i].Last <= a.LastRef {
-		i++
-	}
-	if a.Refused = a.Refused[i:]; len(a.Refused) == 0 {
-		a.Refused = nil
-	}
 }
 
 func (a *Actor) remember(r Recent) {
@@ -333,7 +285,7 @@ func Restore(hash schemas.Hash, s *actorlogv1.Snapshot) (Actor, error) {
 	a := Actor{
 		Hash: hash, Namespace: s.Actor.Namespace, Kind: s.Actor.Kind, Key: s.Actor.Key,
 		Generation: s.Actor.Generation, CreatedMs: s.Actor.CreatedUnixMs,
-		Alive: s.Alive, State: s.StateJson, LastRef: s.LastRef, LastOffset: s.LastOffset, TimeMs: s.TimeUnixMs,
+		Alive: s.Alive, State: s.StateJson, Answers: Answers{LastRef: s.LastRef}, LastOffset: s.LastOffset, TimeMs: s.TimeUnixMs,
 		Broken: s.Broken, StateVersion: s.StateVersion,
 		Connections: s.Connections, Schedules: s.Schedules, Queue: s.Queue, Asked: s.Asked, Settled: s.Settled, Steps: s.Steps,
 	}

@@ -72,6 +72,7 @@ var Table = []Package{
 
 	{"actors/remote", 3, Free},
 	{"actors/webclient", 3, Free},
+	{"replay", 3, Free},
 
 	{"actors/host", 4, Free},
 	{"gateway", 4, Free},

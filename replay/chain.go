@@ -1,0 +1,276 @@
+package replay
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sort"
+
+	"github.com/actorlog/actorlog/actors/machine"
+	"github.com/actorlog/actorlog/eventlog"
+	"github.com/actorlog/actorlog/schemas"
+	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
+)
+
+// Back goes through the events of one actor newest first, from the last one that stands below offset before; 0 is the last one of all. It follows the chain
+// of previous events, so that recent history costs what it is long, however much of other actors stands between. The sequence ends after an error; one
+// that is ErrGone says that there were earlier events.
+func (r *Reader) Back(ctx context.Context, hash schemas.Hash, before int64) iter.Seq2[*Event, error] {
+	return func(yield func(*Event, error) bool) {
+		c := chain{r: r, partition: r.Partition(hash), hash: hash}
+		e, err := c.latest(ctx, before)
+		for e != nil && err == nil {
+			if !yield(e, nil) {
+				return
+			}
+			e, err = c.previous(ctx, e)
+		}
+		if err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+// chain is the events of one actor, as each names the one before it.
+type chain struct {
+	r         *Reader
+	partition int32
+	hash      schemas.Hash
+	block     block
+}
+
+// previous returns the event before e, nil when it is the first.
+//
+// What e says is where its writer meant that event to stand. The writer knew where those stood that were there when its term began. Those of its own term it
+// foretold, and something of somebody else's may have come between: then the event stands later, and its place still says what was foretold.
+func (c *chain) previous(ctx context.Context, e *Event) (*Event, error) {
+	prev, ok := e.prev()
+	if !ok {
+		return nil, nil
+	}
+	rec, err := c.block.at(ctx, c.r, c.partition, prev)
+	switch {
+	case errors.Is(err, eventlog.ErrOffsetOutOfRange):
+		return nil, fmt.Errorf("%w: the events of the actor before %s", ErrGone, e.Position)
+	case err != nil:
+		return nil, err
+	}
+	if rec != nil && prev < e.Position.Offset {
+		t := schemas.Type(rec.Header(schemas.HeaderType))
+		if (t == schemas.TypeOutcome || t == schemas.TypeStep) && bytes.Equal(rec.Key, c.hash[:]) {
+			epoch, place := schemas.PlaceOf(rec.Value)
+			own, _ := schemas.PlaceOf(e.Record.Value)
+			if prev < own || (epoch == own && (place == prev || place == schemas.NoPlace)) {
+				return eventOf(rec, t, c.hash), nil
+			}
+		}
+	}
+	before, err := c.search(ctx, e.Position.Offset, 0)
+	if before == nil && err == nil {
+		err = fmt.Errorf("%w: the event of the actor before %s", ErrGone, e.Position)
+	}
+	return before, err
+}
+
+// latest returns the last event that counts and stands below offset before; 0: of all. Nil when there is none.
+func (c *chain) latest(ctx context.Context, before int64) (*Event, error) {
+	if before == 0 {
+		return c.head(ctx)
+	}
+	e, err := c.search(ctx, before, nearby)
+	if e != nil || !errors.Is(err, errEnough) {
+		return e, err
+	}
+	// Not close before: perhaps it is closer from the end, with the others of its actor only.
+	e, err = c.head(ctx)
+	for range maxHops {
+		if e == nil || err != nil || e.Position.Offset < before {
+			return e, err
+		}
+		e, err = c.previous(ctx, e)
+	}
+	return c.search(ctx, before, 0)
+}
+
+// How far is searched back for an actor's last event, in records, and how many events are gone through, before another way is tried.
+const (
+	nearby  = 32 * machine.ReadBack
+	maxHops = 10_000
+)
+
+// search reads the partition back from an offset for the actor's last event below it, at most so many records, 0: all. errEnough: not within those.
+func (c *chain) search(ctx context.Context, before, most int64) (last *Event, err error) {
+	start, end, err := c.r.bounds(ctx, c.partition)
+	if err != nil {
+		return nil, err
+	}
+	before = min(before, end)
+	for hi, size := before, int64(machine.ReadBack); hi > start; size = min(2*size, 1<<20) {
+		if most > 0 && before-hi >= most {
+			return nil, errEnough
+		}
+		in := Range{From: max(start, hi-size), To: hi}
+		if hi = in.From; in.From == start {
+			in.From = 0
+		}
+		err := c.r.scan(ctx, c.partition, in, &c.hash, func(e *Event) error {
+			last = e
+			return nil
+		})
+		if last != nil || err != nil {
+			return last, err
+		}
+	}
+	return nil, nil
+}
+
+// head is the actor's last event: after the last checkpoint, or else where its snapshot says.
+func (c *chain) head(ctx context.Context) (last *Event, err error) {
+	mark, err := c.r.checkpoint(ctx, c.partition)
+	if err != nil {
+		return nil, err
+	}
+	if mark == nil {
+		_, end, err := c.r.bounds(ctx, c.partition)
+		if err != nil {
+			return nil, err
+		}
+		return c.search(ctx, end, 0)
+	}
+	err = c.r.since(ctx, c.partition, mark, &c.hash, func(e *Event) error {
+		last = e
+		return nil
+	})
+	if last != nil || err != nil {
+		return last, err
+	}
+	snapshot, err := c.r.snapshot(ctx, c.hash)
+	if err != nil {
+		return nil, err
+	}
+	if snapshot != nil && snapshot.LastOffset >= 0 {
+		rec, err := c.block.at(ctx, c.r, c.partition, snapshot.LastOffset)
+		switch {
+		case errors.Is(err, eventlog.ErrOffsetOutOfRange):
+			return nil, fmt.Errorf("%w: the last event of the actor, at %d:%d", ErrGone, c.partition, snapshot.LastOffset)
+		case err != nil:
+			return nil, err
+		case rec != nil && bytes.Equal(rec.Key, c.hash[:]):
+			return eventOf(rec, schemas.Type(rec.Header(schemas.HeaderType)), c.hash), nil
+		}
+	}
+	// It never lived, as far as its worker remembers, or its snapshot cannot be read.
+	return c.search(ctx, mark.EventsOffset, 0)
+}
+
+// block is a run of a partition's records, for those who go backwards and need some of them.
+type block struct {
+	records []eventlog.Record
+	lo, hi  int64 // what was read
+	size    int64
+	used    int
+}
+
+const maxBlock = 4096
+
+// at returns the record at an offset, nil if there is none. ErrOffsetOutOfRange when it is not kept.
+func (b *block) at(ctx context.Context, r *Reader, partition int32, offset int64) (*eventlog.Record, error) {
+	if offset < b.lo || offset >= b.hi {
+		// The next ones may be close before it: if they were last time, take more.
+		if b.used > 1 {
+			b.size = min(2*b.size, maxBlock)
+		} else {
+			b.size = max(b.size/2, 16)
+		}
+		start, _, err := r.bounds(ctx, partition)
+		if err != nil {
+			return nil, err
+		}
+		if offset < start {
+			return nil, fmt.Errorf("%w: %d:%d; the first one kept is %d", eventlog.ErrOffsetOutOfRange, partition, offset, start)
+		}
+		b.lo, b.hi, b.used = max(start, offset+1-b.size), offset+1, 0
+		b.records = nil // what was given away keeps the old ones
+		err = eventlog.Scan(ctx, r.src, eventlog.Events, partition, b.lo, b.hi, func(rec *eventlog.Record) error {
+			b.records = append(b.records, *rec)
+			return nil
+		})
+		if err != nil {
+			b.lo, b.hi = 0, 0
+			return nil, err
+		}
+	}
+	b.used++
+	i := sort.Search(len(b.records), func(i int) bool { return b.records[i].Offset >= offset })
+	if i == len(b.records) || b.records[i].Offset != offset {
+		return nil, nil
+	}
+	return &b.records[i], nil
+}
+
+// checkpoint reads a shard's latest checkpoint, back from the end; nil when there is none that is of use.
+func (r *Reader) checkpoint(ctx context.Context, partition int32) (mark *actorlogv1.Checkpoint, err error) {
+	err = r.backThroughSnapshots(ctx, partition, []byte(schemas.CheckpointKey), func(rec *eventlog.Record) {
+		mark, _ = schemas.DecodeAs[*actorlogv1.Checkpoint](schemas.Type(rec.Header(schemas.HeaderType)), rec.Value)
+	})
+	if err != nil || mark == nil {
+		return nil, err
+	}
+	start, _, err := r.bounds(ctx, partition)
+	if err != nil {
+		return nil, err
+	}
+	if mark.EventsOffset < start {
+		return nil, nil
+	}
+	return mark, nil
+}
+
+// snapshot reads an actor's latest snapshot, back from the end; nil when there is none that can be read.
+func (r *Reader) snapshot(ctx context.Context, hash schemas.Hash) (snapshot *actorlogv1.Snapshot, err error) {
+	err = r.backThroughSnapshots(ctx, r.Partition(hash), hash[:], func(rec *eventlog.Record) {
+		if rec.Value != nil {
+			snapshot, _ = schemas.DecodeAs[*actorlogv1.Snapshot](schemas.Type(rec.Header(schemas.HeaderType)), rec.Value)
+		}
+	})
+	return snapshot, err
+}
+
+// backThroughSnapshots calls found for the last record with a key in a partition of snapshots, if there is one.
+func (r *Reader) backThroughSnapshots(ctx context.Context, partition int32, key []byte, found func(*eventlog.Record)) error {
+	start, end, err := r.src.Bounds(ctx, eventlog.Snapshots, partition)
+	if err != nil {
+		return fmt.Errorf("asking for the bounds of snapshots[%d]: %w", partition, err)
+	}
+	for hi, size := end, int64(64); hi > start; size = min(4*size, 1<<16) {
+		lo := max(start, hi-size)
+		var last *eventlog.Record
+		err := eventlog.Scan(ctx, r.src, eventlog.Snapshots, partition, lo, hi, func(rec *eventlog.Record) error {
+			if bytes.Equal(rec.Key, key) {
+				last = rec
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if last != nil {
+			found(last)
+			return nil
+		}
+		hi = lo
+	}
+	return nil
+}
+
+// since scans what was written after a checkpoint.
+func (r *Reader) since(ctx context.Context, partition int32, mark *actorlogv1.Checkpoint, only *schemas.Hash, fn func(*Event) error) error {
+	_, end, err := r.bounds(ctx, partition)
+	if err != nil {
+		return err
+	}
+	s := scan{r: r, partition: partition, from: mark.EventsOffset, to: end, only: only, fn: fn}
+	return s.run(ctx, mark.EventsOffset, machine.NewFence(mark.Epoch, mark.Version, mark.EventsOffset-1))
+}
