@@ -84,8 +84,9 @@ func (s *shard) writeCheckpoint(ctx context.Context, mark *actorlogv1.Checkpoint
 	for i := range changed {
 		a := &changed[i]
 		record := eventlog.Record{Partition: s.partition, Key: a.Hash[:], Headers: []eventlog.Header{typeSnapshot}}
-		if a.Generation == 0 && a.LastAnswered() < mark.ActionsOffset && len(a.Steps) == 0 {
-			// Never lived, none of its actions will be read again, and none is about to create it: a tombstone.
+		if a.Generation == 0 && a.LastAnswered() < mark.ActionsOffset && len(a.Steps) == 0 && !a.Promised() {
+			// Never lived, none of its actions will be read again, none is about to create it, and nobody may ask it again what he has
+			// asked: a tombstone.
 			if err := batch.drop(s.partition, a.Hash); err != nil {
 				return 0, err
 			}

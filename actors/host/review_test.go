@@ -110,6 +110,26 @@ func TestForgottenWhileItMayBeReadAgain(t *testing.T) {
 	})
 }
 
+func TestForgottenNotWhatWasPromised(t *testing.T) {
+	t.Parallel()
+	// An actor that never lived has answered a request with an idempotency key. It is not forgotten with that: the repeat of the request
+	// gets the same answer, though the actor lives by then.
+	world(t, host.Config{SleepAfter: time.Second, CheckpointEvery: 5 * time.Second}, func(t *testing.T, w *actortest.World) {
+		once := kind.Get(w.Client, "a").Idempotent("key-1")
+		_, err := add.Call(t.Context(), once, 1)
+		require.ErrorIs(t, err, actor.ErrNotFound)
+		time.Sleep(30 * time.Second) // it sleeps, and checkpoints pass
+		_, err = kind.Create(t.Context(), w.Client, nil, "a")
+		require.NoError(t, err)
+		w.Crash()
+		_, err = add.Call(t.Context(), once, 1)
+		require.ErrorIs(t, err, actor.ErrNotFound)
+		s, err := get(w, "a").Read(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, s.N, "what was refused took effect")
+	})
+}
+
 func TestUnreadableSnapshot(t *testing.T) {
 	t.Parallel()
 	// An actor whose snapshot cannot be read is rebuilt from events, also when the term that did so ends before it

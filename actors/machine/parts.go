@@ -156,6 +156,11 @@ func (a *Actor) settledAt(partition int32) (int, bool) {
 	return slices.BinarySearchFunc(a.Settled, partition, func(s *actorlogv1.Settled, p int32) int { return int(s.Partition) - int(p) })
 }
 
+// Promised says whether the actor has to know requests again: it gave outcomes to clients' idempotency keys, or to other actors.
+func (a *Actor) Promised() bool {
+	return len(a.Recent) > 0 || len(a.Asked) > 0 || len(a.Settled) > 0
+}
+
 // askedBefore finds a request of another actor.
 func (a *Actor) askedBefore(o *actorlogv1.Origin) (int64, bool) {
 	for _, asked := range a.Asked {
