@@ -418,8 +418,11 @@ func (c *Client) Pending() (n, most int) {
 }
 
 // Ready returns nil when the brokers answer and the tail has caught up with every
-// shard, else what is missing.
+// shard, else what is missing. After Close that is [eventlog.ErrClosed].
 func (c *Client) Ready(ctx context.Context) error {
+	if c.ctx.Err() != nil {
+		return eventlog.ErrClosed
+	}
 	select {
 	case <-c.caughtUp:
 	default:

@@ -479,6 +479,11 @@ func TestReady(t *testing.T) {
 		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		require.ErrorContains(t, c.Ready(ctx), "asking the brokers")
+
+		b.log.Connect()
+		require.NoError(t, c.Ready(t.Context()))
+		c.Close()
+		require.ErrorIs(t, c.Ready(t.Context()), eventlog.ErrClosed)
 	})
 }
 
