@@ -86,15 +86,15 @@ type Config struct {
 	// reason; beyond an eighth more, 503. Default 32,768.
 	MaxSessions int
 
-	// RateLimit is how many requests a minute one client address may make to one actor of this gateway. A minute's worth may come at
-	// once. Requests are calls of actions, messages for queues, raw requests, connections and streams that begin, and what
+	// RateLimit is how many requests a minute one client may make to one actor of this gateway: a principal, if its actor has
+	// authenticated the client before, else an address. A minute's worth may come at once. Requests are calls of actions, messages for queues, raw requests, connections and streams that begin, and what
 	// clients send over connections; beyond it they are answered 429 guard.rate_limit, and messages of raw sockets wait. It is counted
 	// by each gateway for itself. Default, and below 0: no bound. That of cmd/gateway is 1,200.
 	RateLimit int
-	// MaxUnderWay is how many requests of one client address to one actor may be under way, likewise. An open connection is none.
+	// MaxUnderWay is how many requests of one client to one actor may be under way, likewise. An open connection is none.
 	// Default, and below 0: no bound. That of cmd/gateway is 32.
 	MaxUnderWay int
-	// CallerRateLimit is RateLimit for one client address to all actors. Default, and below 0: no bound.
+	// CallerRateLimit is RateLimit for one client to all actors. Default, and below 0: no bound.
 	CallerRateLimit int
 	// ActorRateLimit is RateLimit for all clients to one actor. Default, and below 0: no bound.
 	ActorRateLimit int

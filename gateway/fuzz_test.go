@@ -176,6 +176,8 @@ func FuzzHandler(f *testing.F) {
 		{upgrade(rivet+"connect"+getOrCreate+"x", "Sec-WebSocket-Protocol: rivet, rivet_encoding.bare"), frame(2, "\x04\x00\x00\x01\x05shout\x03\x81\x61a")},
 		{upgrade(rivet+"websocket/a?b"+strings.Replace(getOrCreate, "?", "&", 1)+"x", "Sec-WebSocket-Protocol: rivet"), frame(1, "hello") + frame(2, "\xff") + frame(9, "ping") + frame(8, "")},
 		{upgrade("/connect", "Sec-WebSocket-Protocol: rivet, rivet_target.actor, rivet_actor.abc, rivet_token.t"), ""},
+		{upgrade("/actors/lobby/x/events?event=shouted&after=0:3.1&params=%7B%7D"), frame(8, "")},
+		{upgrade("/actors/lobby/x/events"), frame(1, `{"subscribe":["shouted"],"after":"0:0.end","params":{"name":"a"}}`) + frame(9, "") + frame(8, "")},
 	} {
 		f.Add([]byte(seed.request), []byte(seed.frames))
 	}
@@ -198,13 +200,19 @@ func FuzzSocket(f *testing.F) {
 	f.Add(uint8(1), false, []byte("\xa1\x64body\xa2\x63tag\x6dActionRequest\x63val\xa3\x62id\x01\x64name\x65shout\x64args\x81\x61a"), []byte("\xa0"))
 	f.Add(uint8(2), false, []byte("\x04\x00\x00\x01\x05shout\x03\x81\x61a"), []byte("\x04\x00\x01\x05alert\x01"))
 	f.Add(uint8(3), true, []byte("close me"), []byte("\xff"))
+	f.Add(uint8(4), true, []byte(`{"subscribe":["shouted","alert"],"after":"0:3.1","params":{"name":"a"}}`), []byte("again"))
+	f.Add(uint8(4), true, []byte(`{"subscribe":[]} {`), []byte(""))
 	f.Fuzz(func(t *testing.T, sort uint8, text bool, first, second []byte) {
 		target.next(t)
-		path, encoding := "connect", []string{"json", "cbor", "bare", "json"}[sort%4]
-		if sort%4 == 3 {
-			path = "websocket/x"
+		encoding := []string{"json", "cbor", "bare", "json", "json"}[sort%5]
+		path := "/gateway/lobby/connect" + getOrCreate + "x"
+		switch sort % 5 {
+		case 3:
+			path = "/gateway/lobby/websocket/x" + getOrCreate + "x"
+		case 4:
+			path = "/actors/lobby/x/events"
 		}
-		r := httptest.NewRequest(http.MethodGet, "/gateway/lobby/"+path+getOrCreate+"x", nil)
+		r := httptest.NewRequest(http.MethodGet, path, nil)
 		r.Header = http.Header{
 			"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"},
 			"Sec-Websocket-Key": {"AAAAAAAAAAAAAAAAAAAAAA=="}, "Sec-Websocket-Protocol": {"rivet, rivet_encoding." + encoding},

@@ -30,6 +30,7 @@ type Gateway struct {
 	load       load
 	// quotas is nil if there are none.
 	quotas    *quotas
+	callers   *callers
 	kinds     *lru.Cache[schemas.Hash, string] // see kindOf
 	started   time.Time
 	forwarded sync.Once // the warning of clientAddress
@@ -57,7 +58,7 @@ func New(client *remote.Client, cfg Config) (*Gateway, error) {
 	cfg.setDefaults()
 	cfg.Listener.setDefaults()
 	g := &Gateway{
-		cfg: cfg, client: client, closing: make(chan struct{}), rejections: newRejections(&cfg), quotas: newQuotas(&cfg), kinds: newKinds(), started: time.Now(),
+		cfg: cfg, client: client, closing: make(chan struct{}), rejections: newRejections(&cfg), quotas: newQuotas(&cfg), callers: newCallers(), kinds: newKinds(), started: time.Now(),
 	}
 	g.rooms.init(g)
 	g.sessions.init()

@@ -47,7 +47,9 @@ func (g *Gateway) plain(c *gin.Context) {
 		g.failPlain(c, err)
 		return
 	}
-	place, err := g.takePlace(g.callerOf(c.Request), req.to)
+	from := g.callerOf(c.Request)
+	c.Request = calledBy(c.Request, from)
+	place, err := g.takePlace(from, req.to)
 	switch {
 	case err != nil && target.verb == verbEvents:
 		g.failStream(c, err)

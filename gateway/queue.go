@@ -49,11 +49,12 @@ func (g *Gateway) enqueue(ctx context.Context, to address, action *actorlogv1.Ac
 	if watch != nil {
 		defer g.client.Unwatch(watch)
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		return sent{}, err
-	case outcomeError(d) != nil:
-		return sent{}, &refused{answer{Delivery: d}, outcomeError(d)}
+	}
+	g.meetsIn(ctx, action, d)
+	if e := outcomeError(d); e != nil {
+		return sent{}, &refused{answer{Delivery: d}, e}
 	}
 	s := sent{answer: answer{Delivery: d}, dropped: !d.Outcome.Enqueued}
 	if watch == nil {

@@ -3,8 +3,6 @@ package gateway
 import (
 	"encoding/json"
 	"math"
-	"net/http"
-	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -21,17 +19,7 @@ import (
 // rememberedUses bounds the memory of quotas. What was not used for longest is forgotten first, and begins anew.
 const rememberedUses = 65536
 
-// caller is who asks, and by what request: its address is what quotas count, all of it is what a refusal says.
-type caller struct {
-	address      netip.Addr
-	method, path string
-}
-
-func (g *Gateway) callerOf(r *http.Request) caller {
-	return caller{address: g.clientAddress(r), method: r.Method, path: r.URL.Path}
-}
-
-// quotas bound what one address may ask of one actor, what it may ask of all actors, and what all may ask of one actor: in requests a
+// quotas bound what one client may ask of one actor, what it may ask of all actors, and what all may ask of one actor: in requests a
 // minute, by buckets of tokens that hold a minute's worth, and in requests under way. They are this gateway's: others have
 // their own.
 type quotas struct {
@@ -46,10 +34,10 @@ type quota struct{ perMinute, underWay int }
 
 func (q quota) none() bool { return q.perMinute <= 0 && q.underWay <= 0 }
 
-// use is what is counted: of an address to an actor; to all actors if hash is zero; of all addresses if address is zero.
+// use is what is counted: of a client to an actor; to all actors if hash is zero; of all clients if identity is zero.
 type use struct {
-	address netip.Addr
-	hash    schemas.Hash
+	identity
+	hash schemas.Hash
 }
 
 // usage is what was used. Guarded by quotas.mu. It may have been forgotten while requests are under way; they still count down here.
@@ -102,12 +90,12 @@ type counted struct {
 	use
 }
 
-// of lists what a request counts as. A caller without an address, as behind a Unix socket, is bounded by the actor's quota alone.
-func (q *quotas) of(from netip.Addr, to schemas.Hash) (all [3]counted) {
-	from = limitedBy(from)
-	if from.IsValid() {
+// of lists what a request counts as. A client that is not known is bounded by the actor's quota alone.
+func (q *quotas) of(from identity, to schemas.Hash) (all [3]counted) {
+	if from.known() {
+		from = from.counted()
 		all[0] = counted{q.pair, use{from, to}}
-		all[1] = counted{q.caller, use{address: from}}
+		all[1] = counted{q.caller, use{identity: from}}
 	}
 	all[2] = counted{q.actor, use{hash: to}}
 	return all
@@ -135,7 +123,7 @@ type exceeded struct {
 }
 
 // take lets a request begin, and returns its place; or nothing is counted, and the second result says why.
-func (q *quotas) take(from netip.Addr, to schemas.Hash, now time.Time) (place, *exceeded) {
+func (q *quotas) take(from identity, to schemas.Hash, now time.Time) (place, *exceeded) {
 	if q == nil {
 		return place{}, nil
 	}
@@ -151,7 +139,7 @@ func (q *quotas) take(from netip.Addr, to schemas.Hash, now time.Time) (place, *
 		u := q.usage(c)
 		used[i] = u
 		if c.underWay > 0 && u.underWay >= c.underWay {
-			return place{}, &exceeded{actor: !c.address.IsValid(), after: time.Second}
+			return place{}, &exceeded{actor: !c.known(), after: time.Second}
 		}
 		if u.bucket != nil {
 			if tokens := u.bucket.TokensAt(now); tokens < 1 {
@@ -175,7 +163,7 @@ func (q *quotas) take(from netip.Addr, to schemas.Hash, now time.Time) (place, *
 }
 
 // reserve counts a message that cannot be refused, for nobody would hear of it, and says how long its sender is not to be read.
-func (q *quotas) reserve(from netip.Addr, to schemas.Hash, now time.Time) (wait time.Duration) {
+func (q *quotas) reserve(from identity, to schemas.Hash, now time.Time) (wait time.Duration) {
 	if q == nil {
 		return 0
 	}
@@ -187,6 +175,17 @@ func (q *quotas) reserve(from netip.Addr, to schemas.Hash, now time.Time) (wait 
 		}
 	}
 	return wait
+}
+
+// charge counts a request that was let in as somebody else's, as far as there is room.
+func (q *quotas) charge(from identity, to schemas.Hash, now time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, c := range q.of(from, to) {
+		if c.perMinute > 0 && c.known() {
+			q.usage(c).bucket.AllowN(now, 1)
+		}
+	}
 }
 
 // overQuota is the refusal of a request that a quota has no room for: nothing was done. It says when to come back.
@@ -205,7 +204,7 @@ var errOverloaded = &wire.Error{Group: actor.ErrOverloaded.Group, Code: actor.Er
 
 // takePlace lets a request of a caller to an actor begin, or returns *overQuota. The caller owes a release.
 func (g *Gateway) takePlace(from caller, to address) (place, error) {
-	p, over := g.quotas.take(from.address, to.hash, time.Now())
+	p, over := g.quotas.take(from.identity, to.hash, time.Now())
 	switch {
 	case over == nil:
 		return p, nil

@@ -13,17 +13,18 @@ import (
 func TestQuotas(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)
-	client, neighbour := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	at := func(address string) identity { return identity{address: netip.MustParseAddr(address)} }
+	client, neighbour := at("192.0.2.1"), at("192.0.2.2")
 	one, other := schemas.HashOf("default", "counter", schemas.Key{"one"}), schemas.HashOf("default", "counter", schemas.Key{"other"})
-	in := func(t *testing.T, q *quotas, from netip.Addr, to schemas.Hash, at time.Time) place {
+	in := func(t *testing.T, q *quotas, from identity, to schemas.Hash, when time.Time) place {
 		t.Helper()
-		p, over := q.take(from, to, at)
+		p, over := q.take(from, to, when)
 		require.Nil(t, over)
 		return p
 	}
-	out := func(t *testing.T, q *quotas, from netip.Addr, to schemas.Hash, at time.Time) exceeded {
+	out := func(t *testing.T, q *quotas, from identity, to schemas.Hash, when time.Time) exceeded {
 		t.Helper()
-		p, over := q.take(from, to, at)
+		p, over := q.take(from, to, when)
 		require.NotNil(t, over)
 		p.release() // of nobody's
 		return *over
@@ -61,7 +62,7 @@ func TestQuotas(t *testing.T) {
 		t.Parallel()
 		q := newQuotas(&Config{ActorRateLimit: 2})
 		in(t, q, client, one, now)
-		in(t, q, netip.Addr{}, one, now) // without an address
+		in(t, q, identity{}, one, now) // without an address
 		out(t, q, neighbour, one, now)
 		in(t, q, neighbour, other, now)
 	})
@@ -80,9 +81,9 @@ func TestQuotas(t *testing.T) {
 	t.Run("IPv6CountsByItsNetwork", func(t *testing.T) {
 		t.Parallel()
 		q := newQuotas(&Config{RateLimit: 1})
-		in(t, q, netip.MustParseAddr("2001:db8::1"), one, now)
-		out(t, q, netip.MustParseAddr("2001:db8::2"), one, now)
-		in(t, q, netip.MustParseAddr("2001:db8:0:1::1"), one, now)
+		in(t, q, at("2001:db8::1"), one, now)
+		out(t, q, at("2001:db8::2"), one, now)
+		in(t, q, at("2001:db8:0:1::1"), one, now)
 	})
 	t.Run("WhatCannotBeRefusedWaitsLongerEachTime", func(t *testing.T) {
 		t.Parallel()
@@ -100,7 +101,7 @@ func TestQuotas(t *testing.T) {
 		first := in(t, q, client, one, now)
 		address := netip.MustParseAddr("10.0.0.0")
 		for range rememberedUses {
-			in(t, q, address, one, now)
+			in(t, q, identity{address: address}, one, now)
 			address = address.Next()
 		}
 		require.Equal(t, rememberedUses, q.uses.Len())

@@ -159,3 +159,49 @@ func TestMaxUnderWay(t *testing.T) {
 	require.Contains(t, s.next().short(), "ActionResponse 4 ")
 	w.worker.release("e")
 }
+
+// Whom an actor has authenticated counts as that, wherever it comes from, and whoever else comes from there.
+func TestRateLimit_Principals(t *testing.T) {
+	t.Parallel()
+	w := newLobby(t, ratesFrom(3))
+	call := func(name, address string) string {
+		r := w.do("POST", "/actors/lobby/x/actions/players", "", from(address), header{"Actorlog-Params": `{"name":"` + name + `"}`})
+		if r.status == 200 {
+			return "200"
+		}
+		return r.failure()
+	}
+	const here, elsewhere, refused = "192.0.2.1", "192.0.2.2", "429 guard.rate_limit"
+	for range 3 {
+		require.Equal(t, "200", call("ann", here))
+	}
+	require.Equal(t, refused, call("ann", here), "her minute is used up")
+	require.Equal(t, "200", call("ann", elsewhere), "there, nobody knows yet who it is")
+	require.Equal(t, refused, call("ann", elsewhere))
+	// Of the address, only what was not known has been counted: one call of ann's, and one of each of these.
+	require.Equal(t, "200", call("bob", here))
+	require.Equal(t, "200", call("carl", here))
+	require.Equal(t, refused, call("dan", here), "who changes names counts for the address")
+	require.Equal(t, "200", call("bob", here), "who is known does not")
+
+	// A connection is of somebody from its first action on.
+	connect := func(name string) *socket {
+		return w.dial("/gateway/lobby/connect"+getOrCreate+"y", http.Header{"X-Forwarded-For": {here}}, "rivet", "rivet_encoding.json", paramsProtocol(`{"name":"`+name+`"}`))
+	}
+	answers := func(s *socket, n int) (all []string) {
+		for len(all) < n {
+			if m := s.next(); m.tag == "ActionResponse" || m.tag == "Error" {
+				all = append(all, m.tag)
+			}
+		}
+		return all
+	}
+	s := connect("ann")
+	for id := range 3 {
+		s.call(id, "rename", `["ann"]`)
+	}
+	require.ElementsMatch(t, []string{"ActionResponse", "ActionResponse", "Error"}, answers(s, 3))
+	other := connect("bob")
+	other.call(0, "rename", `["bob"]`)
+	require.Equal(t, []string{"ActionResponse"}, answers(other, 1))
+}

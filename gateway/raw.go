@@ -154,7 +154,7 @@ func (s *session) takePlace() bool {
 // pace waits while the session asks for more than its caller or its actor has a quota for, where nothing could tell the client that
 // it was refused. It returns false when the session has ended.
 func (s *session) pace() bool {
-	wait := s.g.quotas.reserve(s.from.address, s.life.hash, time.Now())
+	wait := s.g.quotas.reserve(s.from.identity, s.life.hash, time.Now())
 	if wait <= 0 {
 		return true
 	}

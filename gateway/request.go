@@ -100,6 +100,7 @@ func (g *Gateway) do(ctx context.Context, to address, action *actorlogv1.Action)
 	if err != nil {
 		return answer{}, err
 	}
+	g.meetsIn(ctx, action, d)
 	if e := outcomeError(d); e != nil {
 		return answer{}, &refused{answer{d, replayed}, e}
 	}

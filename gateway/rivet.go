@@ -206,7 +206,9 @@ func (g *Gateway) rivetRoute(c *gin.Context, route wire.GatewayRequest, err erro
 	switch route.Tail {
 	case wire.TailAction, wire.TailQueue, wire.TailRequest:
 		if to, _, err := g.rivetAddress(route); err == nil { // else the handler says what is wrong with it
-			place, err := g.takePlace(g.callerOf(c.Request), to)
+			from := g.callerOf(c.Request)
+			c.Request = calledBy(c.Request, from)
+			place, err := g.takePlace(from, to)
 			if err != nil {
 				g.refuse(c, err)
 				return

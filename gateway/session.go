@@ -49,7 +49,7 @@ type session struct {
 	subscription   *subscription             // of a socket of .../events; it has no connection, and the reader is the subscription's
 	work           sync.WaitGroup            // goroutines of its own, which end soon after it
 	opened         time.Time
-	from           caller                    // its address is zero if not known
+	from           caller                    // its principal is set, at the latest, before admitted is closed
 	shown          atomic.Pointer[actorView] // set when it is admitted
 
 	cancel context.CancelFunc // ends what the session is waiting for in the log
@@ -218,6 +218,7 @@ func (s *session) admit(d *remote.Delivery) {
 	s.life = addressOfLife(d.Hash, a.GetGeneration())
 	s.actor = wire.ActorRef{ID: actorID(d.Hash, a), Generation: uint64(a.GetGeneration()), Key: keyOf(a).String()}
 	s.guarded = d.Outcome.GuardedEvents
+	s.from.principal = s.g.meets(s.from, d).principal
 	s.settle(func(c *connectionState) {
 		c.known, c.open = true, true
 		c.ended = c.ended || endedConnection(d, s.id) != nil || ended(d) != 0

@@ -40,9 +40,9 @@ type Gateway struct {
 
 // Quotas flags: what clients may ask of actors through this gateway. The zero value bounds no client.
 type Quotas struct {
-	RateLimit        int `help:"Requests a minute of one client address to one actor; a minute's worth may come at once. Each gateway counts for itself. -1 is no bound." default:"1200" env:"ACTORLOG_RATE_LIMIT"`
-	MaxUnderWay      int `help:"Requests of one client address to one actor that may be under way. -1 is no bound." default:"32" env:"ACTORLOG_MAX_UNDER_WAY"`
-	CallerRateLimit  int `help:"Requests a minute of one client address to all actors. -1 is no bound." default:"-1" env:"ACTORLOG_CALLER_RATE_LIMIT"`
+	RateLimit        int `help:"Requests a minute of one client (whom its actor has authenticated, or else an address) to one actor; a minute's worth may come at once. Each gateway counts for itself. -1 is no bound." default:"1200" env:"ACTORLOG_RATE_LIMIT"`
+	MaxUnderWay      int `help:"Requests of one client to one actor that may be under way. -1 is no bound." default:"32" env:"ACTORLOG_MAX_UNDER_WAY"`
+	CallerRateLimit  int `help:"Requests a minute of one client to all actors. -1 is no bound." default:"-1" env:"ACTORLOG_CALLER_RATE_LIMIT"`
 	ActorRateLimit   int `help:"Requests a minute of all clients to one actor. -1 is no bound." default:"-1" env:"ACTORLOG_ACTOR_RATE_LIMIT"`
 	MaxActorUnderWay int `help:"Requests of all clients to one actor that may be under way. -1 is no bound." default:"1000" env:"ACTORLOG_MAX_ACTOR_UNDER_WAY"`
 }
