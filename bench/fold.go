@@ -9,9 +9,12 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/actorlog/actorlog/actors/machine"
 	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/internal/jsonpatch"
+	"github.com/actorlog/actorlog/replay/evidence"
 	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
@@ -27,6 +30,7 @@ func (b *bench) fold(ctx context.Context, prefix string, h *history) error {
 		{"raw-consume", func(ctx context.Context) error { return b.rawConsume(ctx, prefix+"."+eventlog.Events.String(), h) }},
 		{"tail", func(ctx context.Context) error { return h.tail(ctx, func([]eventlog.Record) error { return nil }) }},
 		{"fold", h.fold},
+		{"audit", h.audit},
 	}
 	took := make([][]time.Duration, len(ways))
 	for range b.rounds {
@@ -105,6 +109,22 @@ func (h *history) tail(ctx context.Context, fn func([]eventlog.Record) error) er
 		}
 	}
 	return nil
+}
+
+// audit compares every shard with its hash chain, one shard per processor.
+func (h *history) audit(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for p := range int32(partitions) {
+		group.Go(func() error {
+			r, err := evidence.Verify(ctx, h.log, p, nil, nil)
+			if err == nil && (r.Finding != nil || r.Counted != h.ends[p]) {
+				err = fmt.Errorf("shard %d: %d of %d records count, and %v", p, r.Counted, h.ends[p], r.Finding)
+			}
+			return err
+		})
+	}
+	return group.Wait()
 }
 
 // shardFold is the fold of one shard, as host does it in a recovery: fence, decode, apply.

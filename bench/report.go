@@ -197,6 +197,9 @@ func (r *report) ratios() []ratio {
 	}
 	if raw, fold := r.find("raw-consume", nil), r.find("fold", nil); raw != nil && fold != nil {
 		add("events a second, fold / raw consume")(fold.EventsPerS/raw.EventsPerS, 0.5, 0)
+		if audit := r.find("audit", nil); audit != nil {
+			add("events a second, audit / raw consume")(audit.EventsPerS/raw.EventsPerS, 0, 0)
+		}
 	}
 	for i := range r.results {
 		c := &r.results[i]
@@ -278,7 +281,7 @@ func (r *report) finish() {
 			}
 			return []any{c.Name, c.Callers, us(c.P50us), us(c.P99us), c.Sockets, ms(c.RecoveredP50Ms), ms(c.RecoveredP99Ms), ms(c.RecoveredMs)}
 		})
-	r.section("Reading events from the log", []string{"raw-consume", "tail", "fold"},
+	r.section("Reading events from the log", []string{"raw-consume", "tail", "fold", "audit"},
 		[]string{"", "events", "events/s"},
 		func(c *result) []any { return []any{c.Name, *c.Events, number(c.EventsPerS)} })
 	r.section("Processor time of one event in memory", []string{"decode", "apply", "patch"},

@@ -81,6 +81,9 @@ func fixtures() map[string]proto.Message {
 			Failed: 1, OccurrenceUnixMs: 1_700_000_001_900, SetUnixMs: 1_700_000_000_000,
 		}
 	}
+	head := func() *actorlogv1.Head {
+		return &actorlogv1.Head{Since: 3, Hash: []byte("0123456789abcdef0123456789abcdef")}
+	}
 	return map[string]proto.Message{
 		"action-v1-min": &actorlogv1.Action{},
 		"action-v1-invoke": with(action(), func(a *actorlogv1.Action) {
@@ -205,9 +208,11 @@ func fixtures() map[string]proto.Message {
 		"outcome-v1-parked": &actorlogv1.Outcome{Ref: 42, Epoch: 17, Actor: actor(), Parked: 3, Error: &actorlogv1.Error{Group: "actor", Code: "parked"}},
 		"checkpoint-v1-parked": &actorlogv1.Checkpoint{Parked: []*actorlogv1.Parked{{Actor: []byte("0123456789abcdef"), Ref: 42, Offset: 44},
 			{Actor: []byte("0123456789abcdef"), Offset: 45, Broken: "why"}}},
-		"claim-v1-new":    &actorlogv1.Claim{Worker: "w1", CodeVersion: "v1.2.3", TimeUnixMs: 1_700_000_000_000},
-		"claim-v1-full":   &actorlogv1.Claim{Worker: "w1", CodeVersion: "v1.2.3", TimeUnixMs: 1_700_000_000_000, RenewsEpoch: proto.Int64(0)},
-		"snapshot-v1-min": &actorlogv1.Snapshot{},
+		"claim-v1-head":      &actorlogv1.Claim{Worker: "w1", TimeUnixMs: 1_700_000_000_000, RenewsEpoch: proto.Int64(17), Place: proto.Int64(517), Head: head()},
+		"checkpoint-v1-head": &actorlogv1.Checkpoint{EventsOffset: 45, Epoch: 17, Head: head()},
+		"claim-v1-new":       &actorlogv1.Claim{Worker: "w1", CodeVersion: "v1.2.3", TimeUnixMs: 1_700_000_000_000},
+		"claim-v1-full":      &actorlogv1.Claim{Worker: "w1", CodeVersion: "v1.2.3", TimeUnixMs: 1_700_000_000_000, RenewsEpoch: proto.Int64(0)},
+		"snapshot-v1-min":    &actorlogv1.Snapshot{},
 		"snapshot-v1-full": &actorlogv1.Snapshot{
 			Actor: actor(), Alive: true, StateJson: []byte(`{"count":3}`), LastRef: 41, LastOffset: 44,
 			TimeUnixMs: 1_700_000_001_001,

@@ -37,7 +37,7 @@ func (s *shard) checkpoint(ctx context.Context) error {
 		EventsOffset: s.ackNext, ActionsOffset: s.window.Low(), Epoch: s.epoch,
 		Worker: s.w.cfg.ID, CodeVersion: s.w.cfg.Version, TimeUnixMs: began.UnixMilli(),
 		Senders: s.window.Senders(), Undelivered: s.outbox.undelivered(s.ackNext), Kinds: s.census.counts(),
-		Version: s.w.cfg.VersionNumber, Parked: s.parkedItems(),
+		Version: s.w.cfg.VersionNumber, Parked: s.parkedItems(), Head: s.ackChain.Head(),
 	}
 	dirty, bytes := s.dirty, s.bytes
 	s.dirty, s.bytes = make(map[schemas.Hash]struct{}), 0

@@ -64,7 +64,8 @@ func (s *shard) append(c *cell, it item, o *actorlogv1.Outcome, before *machine.
 	s.next++
 	record.Value = schemas.AppendPlace(value, offset)
 	c.head.Appended(offset, o)
-	sent := &sent{s: s, c: c, after: c.head, offset: offset, ref: it.ref, size: len(value)}
+	s.chain.Add(&record)
+	sent := &sent{s: s, c: c, after: c.head, offset: offset, ref: it.ref, size: len(value), chain: s.chain}
 	if hasParts(o) {
 		sent.parts = o
 	}
@@ -127,13 +128,14 @@ func (s *shard) renew(c *actorlogv1.Claim) bool {
 	}
 	s.ackMu.Unlock()
 	c.RenewsEpoch, c.Place, c.Confirmed = proto.Int64(s.epoch), proto.Int64(s.next), proto.Int64(confirmed)
-	c.Crashes, c.ActionsEnd = s.crashes, s.found
+	c.Crashes, c.ActionsEnd, c.Head = s.crashes, s.found, s.chain.Head()
 	record, err := s.w.claimRecord(s.partition, c)
 	if err != nil {
 		s.die(err)
 		return false
 	}
-	sent := &sent{s: s, offset: s.next}
+	s.chain.Add(&record)
+	sent := &sent{s: s, offset: s.next, chain: s.chain}
 	s.lastClaim, s.claimedAt = s.next, time.Now()
 	s.next++
 	s.w.log.Append(context.Background(), eventlog.Events, record, sent.acknowledge)
@@ -157,6 +159,8 @@ type sent struct {
 	offset int64
 	ref    int64
 	size   int
+	// chain is the hash chain after it.
+	chain machine.Chain
 	// parts is the outcome, if it touches more than the actor's state.
 	parts *actorlogv1.Outcome
 	// committed is closed when a step is acknowledged.
@@ -199,6 +203,7 @@ func (m *sent) acknowledge(offset int64, err error) {
 		return
 	}
 	s.ackNext++
+	s.ackChain = m.chain
 	if m.c == nil {
 		return
 	}

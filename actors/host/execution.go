@@ -424,13 +424,13 @@ func (s *shard) appendStep(c *cell, step *actorlogv1.Step) (*sent, error) {
 	s.next++
 	value = schemas.AppendPlace(value, offset)
 	c.head.ApplyStep(offset, step)
-	m := &sent{s: s, c: c, after: c.head, offset: offset, ref: -1, size: len(value), committed: make(chan struct{})}
+	record := eventlog.Record{Partition: s.partition, Key: c.hash[:], Value: value, Headers: []eventlog.Header{typeStep}}
+	s.chain.Add(&record)
+	m := &sent{s: s, c: c, after: c.head, offset: offset, ref: -1, size: len(value), chain: s.chain, committed: make(chan struct{})}
 	s.ackMu.Lock()
 	c.inflight++
 	s.ackMu.Unlock()
-	s.w.log.Append(context.Background(), eventlog.Events, eventlog.Record{
-		Partition: s.partition, Key: c.hash[:], Value: value, Headers: []eventlog.Header{typeStep},
-	}, m.acknowledge)
+	s.w.log.Append(context.Background(), eventlog.Events, record, m.acknowledge)
 	return m, nil
 }
 

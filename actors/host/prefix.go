@@ -37,6 +37,7 @@ type prefix struct {
 	based  bool
 	next   int64
 	fence  machine.Fence
+	trail  machine.Trail
 	census census
 	parked map[int64]*actorlogv1.Parked
 	// sends is the outcomes that sent messages, by offset.
@@ -99,6 +100,7 @@ func (p *prefix) base(ctx context.Context) error {
 	if p.next < start {
 		return fmt.Errorf("events from %d on are needed, but only those from %d on are kept: the retention of %s is shorter than the time since the last checkpoint", p.next, start, eventlog.Events)
 	}
+	p.trail = machine.NewTrail(p.mark, start)
 	p.census = newCensus(p.mark.GetKinds())
 	for _, item := range p.mark.GetParked() {
 		p.parked[item.Ref] = item
@@ -141,6 +143,7 @@ func (p *prefix) takeEvent(r *eventlog.Record) error {
 	if err != nil {
 		return err
 	}
+	p.trail.Take(r)
 	p.next = r.Offset + 1
 	return nil
 }

@@ -52,7 +52,7 @@ func (s *shard) adopt(ctx context.Context, p *prefix) error {
 	if p.mark != nil {
 		s.marked = p.mark.EventsOffset
 	}
-	s.census, s.parked = p.census, p.parked
+	s.census, s.parked, s.trail = p.census, p.parked, p.trail
 	for hash, a := range p.actors {
 		s.cells[hash] = &cell{hash: hash, refuseSince: -1, loaded: true, head: a.Actor, durable: a.Actor}
 		s.dirty[hash] = struct{}{}

@@ -43,7 +43,9 @@ type shard struct {
 	due chan struct{}
 	// marked is the place of the last checkpoint in events, -1 when there is none. Of the shard's
 	// own goroutine.
-	marked  int64
+	marked int64
+	// trail is the hash chain up to the claim. Of open alone.
+	trail   machine.Trail
 	runners sync.WaitGroup
 	// queued and queuedBytes are what waits in all mailboxes.
 	queued, queuedBytes atomic.Int64
@@ -65,18 +67,21 @@ type shard struct {
 	lastClaim int64
 	claimedAt time.Time
 	crashes   uint32
+	// chain is the hash chain over all that counts below next, ackChain that below ackNext.
+	chain machine.Chain
 
 	ackMu sync.Mutex
 	acked sync.Cond
 	// ackNext is the next offset to be acknowledged: all records from the claim up to it
 	// are this shard's own.
-	ackNext int64
-	window  machine.Window
-	dirty   map[schemas.Hash]struct{}
-	bytes   int64
-	census  census
-	agenda  agenda
-	outbox  outbox
+	ackNext  int64
+	ackChain machine.Chain
+	window   machine.Window
+	dirty    map[schemas.Hash]struct{}
+	bytes    int64
+	census   census
+	agenda   agenda
+	outbox   outbox
 	// held is the weight of the actions that run, of those that were found, and trying the one that runs alone, -1 when none does.
 	held   map[int64]int64
 	trying int64
@@ -123,10 +128,12 @@ func (s *shard) open(ctx context.Context) error {
 	if s.snapshots, err = s.w.log.Snapshots(ctx, s.partition); err != nil {
 		return fmt.Errorf("fencing the snapshots of shard %d: %w", s.partition, err)
 	}
-	if s.epoch, err = s.claim(ctx); err != nil {
+	claim, err := s.claim(ctx)
+	if err != nil {
 		s.snapshots.Close()
 		return fmt.Errorf("claiming shard %d: %w", s.partition, err)
 	}
+	s.epoch = claim.Offset
 	s.w.claimed[s.partition].Store(true)
 	s.next, s.lastClaim, s.claimedAt, s.ackNext = s.epoch+1, s.epoch, time.Now(), s.epoch+1
 	opened := ShardOpened{Partition: s.partition, Epoch: s.epoch}
@@ -134,13 +141,27 @@ func (s *shard) open(ctx context.Context) error {
 		s.snapshots.Close()
 		return fmt.Errorf("recovering shard %d: %w", s.partition, err)
 	}
+	s.carryOn(&claim)
 	opened.ResumeAt, opened.Duration = s.nextRead, time.Since(began)
 	s.w.cfg.Events.ShardOpened(opened)
 	return nil
 }
 
+// carryOn goes on with the hash chain, after the claim. If none was kept so far, one begins here, and says so at once: whoever reads the log knows
+// then where.
+func (s *shard) carryOn(claim *eventlog.Record) {
+	s.appendMu.Lock()
+	defer s.appendMu.Unlock()
+	chain, kept := s.trail.Chain(s.epoch)
+	chain.Add(claim)
+	s.chain, s.ackChain = chain, chain
+	if !kept {
+		s.renew(new(actorlogv1.Claim))
+	}
+}
+
 // claim appends a new claim and waits for its offset.
-func (s *shard) claim(ctx context.Context) (int64, error) {
+func (s *shard) claim(ctx context.Context) (eventlog.Record, error) {
 	type ack struct {
 		offset int64
 		err    error
@@ -148,14 +169,15 @@ func (s *shard) claim(ctx context.Context) (int64, error) {
 	acked := make(chan ack, 1)
 	record, err := s.w.claimRecord(s.partition, &actorlogv1.Claim{Crashes: s.crashes, ActionsEnd: s.found})
 	if err != nil {
-		return 0, err
+		return record, err
 	}
 	s.w.log.Append(ctx, eventlog.Events, record, func(offset int64, err error) { acked <- ack{offset, err} })
 	select {
 	case a := <-acked:
-		return a.offset, a.err
+		record.Offset = a.offset
+		return record, a.err
 	case <-ctx.Done():
-		return 0, context.Cause(ctx)
+		return record, context.Cause(ctx)
 	}
 }
 

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
@@ -92,6 +93,29 @@ func (f *Fence) Admits(epoch, place int64) bool {
 		return f.certain
 	}
 	return f.follows(place) && f.certain
+}
+
+// Take takes in any record of the partition, and says whether it counts. It returns the claim, if it is one that can be read.
+func (f *Fence) Take(r *eventlog.Record) (claim *actorlogv1.Claim, counts bool) {
+	switch t := schemas.Type(r.Header(schemas.HeaderType)); t {
+	case schemas.TypeOutcome, schemas.TypeStep:
+		return nil, f.Admits(schemas.PlaceOf(r.Value))
+	case schemas.TypeClaim:
+		claim, err := schemas.DecodeAs[*actorlogv1.Claim](t, r.Value)
+		if err != nil {
+			return nil, false
+		}
+		before := *f
+		epoch := f.Claim(r.Offset, claim)
+		switch {
+		case epoch != f.epoch || claim.Version != f.version || !f.certain:
+			return claim, false
+		case before.epoch != epoch || claim.Place == nil:
+			return claim, true
+		}
+		return claim, f.last == *claim.Place && before.last != f.last
+	}
+	return nil, false
 }
 
 // follows takes in a place, and says whether it follows on the last one. If that is not certain, it may be where the run begins.

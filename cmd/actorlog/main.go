@@ -19,6 +19,7 @@ type cli struct {
 	Dev      devCmd      `cmd:"" help:"Run broker, worker with the example actors, and gateway in one process, data on disk; example pages at the root, for browsers. For development: the embedded broker has no replicas."`
 	Broker   brokerCmd   `cmd:"" help:"Run the embedded broker alone, for several workers and gateways on one machine. For development and tests."`
 	Parked   parkedCmd   `cmd:"" help:"See what was set aside because workers did not survive it, and have it run again or dismiss it."`
+	Audit    auditCmd    `cmd:"" help:"Ask what happened, and whether the log is what was written."`
 	Capacity capacityCmd `cmd:"" help:"Predict how many brokers, workers and gateways it takes for so many actors, actions and sockets."`
 	app.Log  `group:"Logs"`
 }

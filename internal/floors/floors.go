@@ -71,6 +71,7 @@ var Table = []Package{
 	{"examples/votes", 2, Free},
 
 	{"actors/remote", 3, Free},
+	{"replay/evidence", 3, Free},
 	{"actors/webclient", 3, Free},
 	{"replay", 3, Free},
 

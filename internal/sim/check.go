@@ -14,6 +14,7 @@ import (
 	"github.com/actorlog/actorlog/actors/machine"
 	"github.com/actorlog/actorlog/actors/remote"
 	"github.com/actorlog/actorlog/eventlog"
+	"github.com/actorlog/actorlog/replay/evidence"
 	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
@@ -105,6 +106,26 @@ func (r *run) check() {
 	}
 	r.checkConns(counts)
 	r.checkLog(states)
+	r.checkChains()
+}
+
+// checkChains compares the log with the heads of its hash chains: nobody has changed what was written, so they agree.
+func (r *run) checkChains() {
+	client := r.cluster.Client()
+	defer client.Close()
+	for p := range client.Partitions() {
+		report, err := evidence.Verify(context.Background(), client, p, nil, nil)
+		switch {
+		case err != nil:
+			r.problem("%v", err)
+		case report.Finding != nil:
+			r.problem("the hash chain of shard %d: %s", p, report.Finding)
+		case report.Counted > machine.RenewEvery && report.Heads == 0:
+			r.problem("shard %d has %d events, and no head of its hash chain", p, report.Counted)
+		case len(report.Anew) > 0:
+			r.problem("the hash chain of shard %d was begun anew at %d", p, report.Anew)
+		}
+	}
 }
 
 // checkRequest checks a request and all that follows from it.

@@ -14,6 +14,7 @@
 //   - so is what follows from it: calls and messages to other actors, schedules that fired, steps, ends of connections;
 //   - a subscriber that followed, and resumed where it was cut off, got every token once and in order;
 //   - the log read from scratch gives the states that the workers serve, and each action has one outcome that counts;
+//   - the log agrees with the heads of its hash chains;
 //   - no schedule fired before its time, and what an action returned is what its recorded step said;
 //   - everything that was asked has been answered.
 //

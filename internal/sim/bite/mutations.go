@@ -70,6 +70,14 @@ var mutations = []mutation{
 		"actors/remote/follow.go",
 		"counts = s.fence.Admits(schemas.PlaceOf(r.Value))", "_ = s.fence.Admits(schemas.PlaceOf(r.Value))\n\t\tcounts = true",
 	}}, false},
+	{"hash chain: an owner forgets what was recorded since the checkpoint", []edit{{
+		"actors/host/prefix.go",
+		"p.trail.Take(r)\n", "\n",
+	}}, false},
+	{"hash chain: a checkpoint notes the head of what is not acknowledged", []edit{{
+		"actors/host/checkpoint.go",
+		"Head: s.ackChain.Head(),", "Head: s.chain.Head(),",
+	}}, false},
 	{"schedules: a firing counts although the schedule has moved on", []edit{{
 		"actors/machine/schedule.go",
 		"s == nil || s.DueUnixMs != f.DueUnixMs {", "s == nil {",

@@ -3040,6 +3040,61 @@ func (x *Step) GetPlace() int64 {
 	return 0
 }
 
+// Head is the head of the hash chain over those records of a shard's events that count, up to some place; see machine.Chain.
+type Head struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Offset of the first record that the chain takes in.
+	Since int64 `protobuf:"varint,1,opt,name=since,proto3" json:"since,omitempty"`
+	// SHA-256, 32 bytes.
+	Hash          []byte `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Head) Reset() {
+	*x = Head{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Head) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Head) ProtoMessage() {}
+
+func (x *Head) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Head.ProtoReflect.Descriptor instead.
+func (*Head) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Head) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *Head) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
 // Claim proves ownership of a shard: a record of the events topic.
 type Claim struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3065,14 +3120,16 @@ type Claim struct {
 	// Ref of the action that is about to run, of those that may be what the owners before did not survive. Unset: none.
 	Trying *int64 `protobuf:"varint,10,opt,name=trying,proto3,oneof" json:"trying,omitempty"`
 	// Its owner gives the shard away: the term has ended well.
-	Released      bool `protobuf:"varint,11,opt,name=released,proto3" json:"released,omitempty"`
+	Released bool `protobuf:"varint,11,opt,name=released,proto3" json:"released,omitempty"`
+	// Of a renewed claim: head of the chain over all that counts before it. Unset by versions that did not keep one.
+	Head          *Head `protobuf:"bytes,20,opt,name=head,proto3" json:"head,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Claim) Reset() {
 	*x = Claim{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[33]
+	mi := &file_actorlog_v1_records_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3084,7 +3141,7 @@ func (x *Claim) String() string {
 func (*Claim) ProtoMessage() {}
 
 func (x *Claim) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[33]
+	mi := &file_actorlog_v1_records_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3097,7 +3154,7 @@ func (x *Claim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claim.ProtoReflect.Descriptor instead.
 func (*Claim) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{33}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Claim) GetWorker() string {
@@ -3177,6 +3234,13 @@ func (x *Claim) GetReleased() bool {
 	return false
 }
 
+func (x *Claim) GetHead() *Head {
+	if x != nil {
+		return x.Head
+	}
+	return nil
+}
+
 // Parked is an action that was set aside, or an actor that is out of service.
 type Parked struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3194,7 +3258,7 @@ type Parked struct {
 
 func (x *Parked) Reset() {
 	*x = Parked{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[34]
+	mi := &file_actorlog_v1_records_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3206,7 +3270,7 @@ func (x *Parked) String() string {
 func (*Parked) ProtoMessage() {}
 
 func (x *Parked) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[34]
+	mi := &file_actorlog_v1_records_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3219,7 +3283,7 @@ func (x *Parked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parked.ProtoReflect.Descriptor instead.
 func (*Parked) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{34}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Parked) GetActor() []byte {
@@ -3271,7 +3335,7 @@ type QueuedMessage struct {
 
 func (x *QueuedMessage) Reset() {
 	*x = QueuedMessage{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[35]
+	mi := &file_actorlog_v1_records_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3283,7 +3347,7 @@ func (x *QueuedMessage) String() string {
 func (*QueuedMessage) ProtoMessage() {}
 
 func (x *QueuedMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[35]
+	mi := &file_actorlog_v1_records_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3296,7 +3360,7 @@ func (x *QueuedMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueuedMessage.ProtoReflect.Descriptor instead.
 func (*QueuedMessage) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{35}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *QueuedMessage) GetId() int64 {
@@ -3354,7 +3418,7 @@ type Asked struct {
 
 func (x *Asked) Reset() {
 	*x = Asked{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[36]
+	mi := &file_actorlog_v1_records_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3366,7 +3430,7 @@ func (x *Asked) String() string {
 func (*Asked) ProtoMessage() {}
 
 func (x *Asked) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[36]
+	mi := &file_actorlog_v1_records_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3379,7 +3443,7 @@ func (x *Asked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Asked.ProtoReflect.Descriptor instead.
 func (*Asked) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{36}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Asked) GetOrigin() *Origin {
@@ -3409,7 +3473,7 @@ type Settled struct {
 
 func (x *Settled) Reset() {
 	*x = Settled{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[37]
+	mi := &file_actorlog_v1_records_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3421,7 +3485,7 @@ func (x *Settled) String() string {
 func (*Settled) ProtoMessage() {}
 
 func (x *Settled) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[37]
+	mi := &file_actorlog_v1_records_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3434,7 +3498,7 @@ func (x *Settled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settled.ProtoReflect.Descriptor instead.
 func (*Settled) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{37}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Settled) GetPartition() int32 {
@@ -3466,7 +3530,7 @@ type KindCount struct {
 
 func (x *KindCount) Reset() {
 	*x = KindCount{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[38]
+	mi := &file_actorlog_v1_records_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3478,7 +3542,7 @@ func (x *KindCount) String() string {
 func (*KindCount) ProtoMessage() {}
 
 func (x *KindCount) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[38]
+	mi := &file_actorlog_v1_records_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3491,7 +3555,7 @@ func (x *KindCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KindCount.ProtoReflect.Descriptor instead.
 func (*KindCount) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{38}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *KindCount) GetKind() string {
@@ -3532,7 +3596,7 @@ type Recent struct {
 
 func (x *Recent) Reset() {
 	*x = Recent{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[39]
+	mi := &file_actorlog_v1_records_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3544,7 +3608,7 @@ func (x *Recent) String() string {
 func (*Recent) ProtoMessage() {}
 
 func (x *Recent) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[39]
+	mi := &file_actorlog_v1_records_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3557,7 +3621,7 @@ func (x *Recent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recent.ProtoReflect.Descriptor instead.
 func (*Recent) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{39}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Recent) GetKey() string {
@@ -3601,7 +3665,7 @@ type RefRange struct {
 
 func (x *RefRange) Reset() {
 	*x = RefRange{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[40]
+	mi := &file_actorlog_v1_records_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3613,7 +3677,7 @@ func (x *RefRange) String() string {
 func (*RefRange) ProtoMessage() {}
 
 func (x *RefRange) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[40]
+	mi := &file_actorlog_v1_records_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3626,7 +3690,7 @@ func (x *RefRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefRange.ProtoReflect.Descriptor instead.
 func (*RefRange) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{40}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RefRange) GetFirst() int64 {
@@ -3685,7 +3749,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[41]
+	mi := &file_actorlog_v1_records_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3697,7 +3761,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[41]
+	mi := &file_actorlog_v1_records_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3710,7 +3774,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{41}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Snapshot) GetActor() *Actor {
@@ -3850,14 +3914,16 @@ type Checkpoint struct {
 	// Number of the worker's version; see Claim.
 	Version uint64 `protobuf:"varint,10,opt,name=version,proto3" json:"version,omitempty"`
 	// What is parked at events_offset.
-	Parked        []*Parked `protobuf:"bytes,11,rep,name=parked,proto3" json:"parked,omitempty"`
+	Parked []*Parked `protobuf:"bytes,11,rep,name=parked,proto3" json:"parked,omitempty"`
+	// Head of the chain over all that counts below events_offset. Unset by versions that did not keep one.
+	Head          *Head `protobuf:"bytes,20,opt,name=head,proto3" json:"head,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[42]
+	mi := &file_actorlog_v1_records_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3869,7 +3935,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[42]
+	mi := &file_actorlog_v1_records_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3882,7 +3948,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{42}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Checkpoint) GetEventsOffset() int64 {
@@ -3962,6 +4028,13 @@ func (x *Checkpoint) GetParked() []*Parked {
 	return nil
 }
 
+func (x *Checkpoint) GetHead() *Head {
+	if x != nil {
+		return x.Head
+	}
+	return nil
+}
+
 // Sender is how far one gateway's actions were read.
 type Sender struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3977,7 +4050,7 @@ type Sender struct {
 
 func (x *Sender) Reset() {
 	*x = Sender{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[43]
+	mi := &file_actorlog_v1_records_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3989,7 +4062,7 @@ func (x *Sender) String() string {
 func (*Sender) ProtoMessage() {}
 
 func (x *Sender) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[43]
+	mi := &file_actorlog_v1_records_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4002,7 +4075,7 @@ func (x *Sender) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sender.ProtoReflect.Descriptor instead.
 func (*Sender) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{43}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Sender) GetGateway() string {
@@ -4041,7 +4114,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[44]
+	mi := &file_actorlog_v1_records_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4053,7 +4126,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[44]
+	mi := &file_actorlog_v1_records_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4066,7 +4139,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{44}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Lease) GetGateway() string {
@@ -4344,7 +4417,10 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\x05place\x18\x1e \x01(\x03H\x02R\x05place\x88\x01\x01B\x0e\n" +
 	"\f_result_jsonB\a\n" +
 	"\x05_prevB\b\n" +
-	"\x06_place\"\x8c\x03\n" +
+	"\x06_place\"0\n" +
+	"\x04Head\x12\x14\n" +
+	"\x05since\x18\x01 \x01(\x03R\x05since\x12\x12\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash\"\xb3\x03\n" +
 	"\x05Claim\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\tR\x06worker\x12!\n" +
 	"\fcode_version\x18\x02 \x01(\tR\vcodeVersion\x12&\n" +
@@ -4359,7 +4435,8 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"actionsEnd\x12\x1b\n" +
 	"\x06trying\x18\n" +
 	" \x01(\x03H\x03R\x06trying\x88\x01\x01\x12\x1a\n" +
-	"\breleased\x18\v \x01(\bR\breleasedB\x0f\n" +
+	"\breleased\x18\v \x01(\bR\breleased\x12%\n" +
+	"\x04head\x18\x14 \x01(\v2\x11.actorlog.v1.HeadR\x04headB\x0f\n" +
 	"\r_renews_epochB\b\n" +
 	"\x06_placeB\f\n" +
 	"\n" +
@@ -4417,7 +4494,7 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\x05queue\x18\r \x03(\v2\x1a.actorlog.v1.QueuedMessageR\x05queue\x12(\n" +
 	"\x05asked\x18\x0e \x03(\v2\x12.actorlog.v1.AskedR\x05asked\x12.\n" +
 	"\asettled\x18\x0f \x03(\v2\x14.actorlog.v1.SettledR\asettled\x12'\n" +
-	"\x05steps\x18\x10 \x03(\v2\x11.actorlog.v1.StepR\x05steps\"\x91\x03\n" +
+	"\x05steps\x18\x10 \x03(\v2\x11.actorlog.v1.StepR\x05steps\"\xb8\x03\n" +
 	"\n" +
 	"Checkpoint\x12#\n" +
 	"\revents_offset\x18\x01 \x01(\x03R\feventsOffset\x12%\n" +
@@ -4432,7 +4509,8 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\x05kinds\x18\t \x03(\v2\x16.actorlog.v1.KindCountR\x05kinds\x12\x18\n" +
 	"\aversion\x18\n" +
 	" \x01(\x04R\aversion\x12+\n" +
-	"\x06parked\x18\v \x03(\v2\x13.actorlog.v1.ParkedR\x06parked\"`\n" +
+	"\x06parked\x18\v \x03(\v2\x13.actorlog.v1.ParkedR\x06parked\x12%\n" +
+	"\x04head\x18\x14 \x01(\v2\x11.actorlog.v1.HeadR\x04head\"`\n" +
 	"\x06Sender\x12\x18\n" +
 	"\agateway\x18\x01 \x01(\tR\agateway\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12 \n" +
@@ -4462,7 +4540,7 @@ func file_actorlog_v1_records_proto_rawDescGZIP() []byte {
 }
 
 var file_actorlog_v1_records_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_actorlog_v1_records_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_actorlog_v1_records_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_actorlog_v1_records_proto_goTypes = []any{
 	(Lifecycle)(0),        // 0: actorlog.v1.Lifecycle
 	(Creation_Policy)(0),  // 1: actorlog.v1.Creation.Policy
@@ -4500,18 +4578,19 @@ var file_actorlog_v1_records_proto_goTypes = []any{
 	(*Broadcast)(nil),     // 33: actorlog.v1.Broadcast
 	(*Outcome)(nil),       // 34: actorlog.v1.Outcome
 	(*Step)(nil),          // 35: actorlog.v1.Step
-	(*Claim)(nil),         // 36: actorlog.v1.Claim
-	(*Parked)(nil),        // 37: actorlog.v1.Parked
-	(*QueuedMessage)(nil), // 38: actorlog.v1.QueuedMessage
-	(*Asked)(nil),         // 39: actorlog.v1.Asked
-	(*Settled)(nil),       // 40: actorlog.v1.Settled
-	(*KindCount)(nil),     // 41: actorlog.v1.KindCount
-	(*Recent)(nil),        // 42: actorlog.v1.Recent
-	(*RefRange)(nil),      // 43: actorlog.v1.RefRange
-	(*Snapshot)(nil),      // 44: actorlog.v1.Snapshot
-	(*Checkpoint)(nil),    // 45: actorlog.v1.Checkpoint
-	(*Sender)(nil),        // 46: actorlog.v1.Sender
-	(*Lease)(nil),         // 47: actorlog.v1.Lease
+	(*Head)(nil),          // 36: actorlog.v1.Head
+	(*Claim)(nil),         // 37: actorlog.v1.Claim
+	(*Parked)(nil),        // 38: actorlog.v1.Parked
+	(*QueuedMessage)(nil), // 39: actorlog.v1.QueuedMessage
+	(*Asked)(nil),         // 40: actorlog.v1.Asked
+	(*Settled)(nil),       // 41: actorlog.v1.Settled
+	(*KindCount)(nil),     // 42: actorlog.v1.KindCount
+	(*Recent)(nil),        // 43: actorlog.v1.Recent
+	(*RefRange)(nil),      // 44: actorlog.v1.RefRange
+	(*Snapshot)(nil),      // 45: actorlog.v1.Snapshot
+	(*Checkpoint)(nil),    // 46: actorlog.v1.Checkpoint
+	(*Sender)(nil),        // 47: actorlog.v1.Sender
+	(*Lease)(nil),         // 48: actorlog.v1.Lease
 }
 var file_actorlog_v1_records_proto_depIdxs = []int32{
 	1,  // 0: actorlog.v1.Creation.policy:type_name -> actorlog.v1.Creation.Policy
@@ -4561,24 +4640,26 @@ var file_actorlog_v1_records_proto_depIdxs = []int32{
 	20, // 44: actorlog.v1.Outcome.response:type_name -> actorlog.v1.Response
 	3,  // 45: actorlog.v1.Step.actor:type_name -> actorlog.v1.Actor
 	32, // 46: actorlog.v1.Step.error:type_name -> actorlog.v1.Error
-	25, // 47: actorlog.v1.Asked.origin:type_name -> actorlog.v1.Origin
-	3,  // 48: actorlog.v1.Snapshot.actor:type_name -> actorlog.v1.Actor
-	42, // 49: actorlog.v1.Snapshot.recent:type_name -> actorlog.v1.Recent
-	43, // 50: actorlog.v1.Snapshot.refused:type_name -> actorlog.v1.RefRange
-	27, // 51: actorlog.v1.Snapshot.connections:type_name -> actorlog.v1.Connection
-	30, // 52: actorlog.v1.Snapshot.schedules:type_name -> actorlog.v1.Schedule
-	38, // 53: actorlog.v1.Snapshot.queue:type_name -> actorlog.v1.QueuedMessage
-	39, // 54: actorlog.v1.Snapshot.asked:type_name -> actorlog.v1.Asked
-	40, // 55: actorlog.v1.Snapshot.settled:type_name -> actorlog.v1.Settled
-	35, // 56: actorlog.v1.Snapshot.steps:type_name -> actorlog.v1.Step
-	46, // 57: actorlog.v1.Checkpoint.senders:type_name -> actorlog.v1.Sender
-	41, // 58: actorlog.v1.Checkpoint.kinds:type_name -> actorlog.v1.KindCount
-	37, // 59: actorlog.v1.Checkpoint.parked:type_name -> actorlog.v1.Parked
-	60, // [60:60] is the sub-list for method output_type
-	60, // [60:60] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	36, // 47: actorlog.v1.Claim.head:type_name -> actorlog.v1.Head
+	25, // 48: actorlog.v1.Asked.origin:type_name -> actorlog.v1.Origin
+	3,  // 49: actorlog.v1.Snapshot.actor:type_name -> actorlog.v1.Actor
+	43, // 50: actorlog.v1.Snapshot.recent:type_name -> actorlog.v1.Recent
+	44, // 51: actorlog.v1.Snapshot.refused:type_name -> actorlog.v1.RefRange
+	27, // 52: actorlog.v1.Snapshot.connections:type_name -> actorlog.v1.Connection
+	30, // 53: actorlog.v1.Snapshot.schedules:type_name -> actorlog.v1.Schedule
+	39, // 54: actorlog.v1.Snapshot.queue:type_name -> actorlog.v1.QueuedMessage
+	40, // 55: actorlog.v1.Snapshot.asked:type_name -> actorlog.v1.Asked
+	41, // 56: actorlog.v1.Snapshot.settled:type_name -> actorlog.v1.Settled
+	35, // 57: actorlog.v1.Snapshot.steps:type_name -> actorlog.v1.Step
+	47, // 58: actorlog.v1.Checkpoint.senders:type_name -> actorlog.v1.Sender
+	42, // 59: actorlog.v1.Checkpoint.kinds:type_name -> actorlog.v1.KindCount
+	38, // 60: actorlog.v1.Checkpoint.parked:type_name -> actorlog.v1.Parked
+	36, // 61: actorlog.v1.Checkpoint.head:type_name -> actorlog.v1.Head
+	62, // [62:62] is the sub-list for method output_type
+	62, // [62:62] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_actorlog_v1_records_proto_init() }
@@ -4605,14 +4686,14 @@ func file_actorlog_v1_records_proto_init() {
 	}
 	file_actorlog_v1_records_proto_msgTypes[31].OneofWrappers = []any{}
 	file_actorlog_v1_records_proto_msgTypes[32].OneofWrappers = []any{}
-	file_actorlog_v1_records_proto_msgTypes[33].OneofWrappers = []any{}
+	file_actorlog_v1_records_proto_msgTypes[34].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_actorlog_v1_records_proto_rawDesc), len(file_actorlog_v1_records_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   45,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
