@@ -204,13 +204,17 @@ func (w *World) Crash() *Worker {
 // Kill is Crash without a new worker.
 func (w *World) Kill() {
 	w.t.Helper()
-	for _, worker := range w.workers {
-		if !worker.over {
-			worker.crashed = true
-			worker.log.Crash()
-			w.end(worker)
-		}
+	for _, worker := range w.Workers() {
+		w.KillOne(worker)
 	}
+}
+
+// KillOne is Kill for one worker, whose shards others get when the log notices (6 s later).
+func (w *World) KillOne(worker *Worker) {
+	w.t.Helper()
+	worker.crashed = true
+	worker.log.Crash()
+	w.end(worker)
 }
 
 func (w *World) end(worker *Worker) {

@@ -27,6 +27,9 @@ type Config struct {
 	// DataDir of the local store: a cache of the log, safe to delete while the worker is
 	// down. Default: in memory.
 	DataDir string
+	// Standby has the worker follow the shards that other workers own, in its local store and in memory, so that what it costs to take one over
+	// does not depend on how much its actors are. It reads all that all workers record, and writes to its disk what they do. Default false.
+	Standby bool
 	// MailboxSize is how many actions may wait for one actor; beyond it they are answered
 	// with actor.overloaded. Default 1,000.
 	MailboxSize int
@@ -125,6 +128,8 @@ type EventListener struct {
 	ShardClosed func(partition int32, err error)
 	// ShardRetry: opening the shard was tried and will be tried again.
 	ShardRetry func(partition int32, err error)
+	// StandbyRetry: following a shard of somebody else ended, and will be begun anew. If it is given to this worker meanwhile, that takes longer.
+	StandbyRetry func(partition int32, err error)
 	// Checkpoint was written, or could not be.
 	Checkpoint func(Checkpoint)
 	// ActionFailed: an action failed for a reason that its caller is not told.
@@ -172,6 +177,9 @@ func (l *EventListener) ensureDefaults() {
 	}
 	if l.ShardRetry == nil {
 		l.ShardRetry = func(int32, error) {}
+	}
+	if l.StandbyRetry == nil {
+		l.StandbyRetry = func(int32, error) {}
 	}
 	if l.BadRecord == nil {
 		l.BadRecord = func(string, int32, int64, error) {}

@@ -8,6 +8,7 @@
 //	      activation one stay in memory: vars, and the loop that runs beside the actions
 //	    agenda       what is to be done for actors without being asked: schedules, connections of dead gateways
 //	    outbox       messages to other actors that are committed and not delivered yet
+//	  standbys       shards that others own, followed for the case that one is given to this worker
 //	  leases         which gateways live
 //
 // # The life of a shard

@@ -37,6 +37,7 @@ var (
 	addPanic = actor.Action[int, int](kind, "addPanic")
 	hang     = actor.Action[int, int](kind, "hang")
 	grow     = actor.Action[int, actor.None](kind, "grow")
+	remind   = actor.Action[int64, actor.None](kind, "remind") // to add 1, after so many milliseconds
 	growBy   = actor.Action[int, int](kind, "growBy")
 	end      = actor.Action[actor.None, int](kind, "end")
 	dice     = actor.Action[actor.None, []string](kind, "dice")
@@ -73,6 +74,10 @@ func register(r *actor.Registry) {
 	})
 	actor.On(r, grow, func(s *probe, _ *actor.Ctx, n int) (actor.None, error) {
 		s.Blob = strings.Repeat("x", n)
+		return actor.None{}, nil
+	})
+	actor.On(r, remind, func(_ *probe, c *actor.Ctx, ms int64) (actor.None, error) {
+		c.After(time.Duration(ms)*time.Millisecond, add.With(1))
 		return actor.None{}, nil
 	})
 	actor.On(r, growBy, func(s *probe, _ *actor.Ctx, n int) (int, error) {

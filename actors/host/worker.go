@@ -41,6 +41,8 @@ type Worker struct {
 	sender *remote.Sender
 	asked  atomic.Uint64
 	leases leases
+	// standbys is nil unless Config.Standby.
+	standbys *standbys
 	// trial has room for what was found, one alone or many beside each other; see poison.go.
 	trial *semaphore.Weighted
 	loops sync.WaitGroup
@@ -89,6 +91,10 @@ func Open(log eventlog.Log, registry *actor.Registry, cfg Config) (*Worker, erro
 		trial: semaphore.NewWeighted(alone),
 	}
 	w.recordLimit.Store(int64(cfg.MaxRecordBytes))
+	if w.standbys, err = openStandbys(w); err != nil {
+		tail.Close()
+		return nil, errors.Join(err, store.close())
+	}
 	return w, nil
 }
 
@@ -110,6 +116,15 @@ func (w *Worker) Run(ctx context.Context) error {
 		case <-pollCtx.Done():
 		}
 	})
+	// A worker that leaves takes nothing over any more.
+	leaving := context.AfterFunc(ctx, w.standbys.close)
+	defer leaving()
+	defer w.standbys.close()
+	all := make([]int32, w.log.Partitions())
+	for p := range all {
+		all[p] = int32(p)
+	}
+	w.standbys.add(all)
 	m := eventlog.Member{Group: w.cfg.Group, Assigned: w.assigned, Released: w.released, Lost: w.lost}
 	if w.cfg.StableID {
 		m.ID = w.cfg.ID
@@ -128,6 +143,7 @@ func (w *Worker) Run(ctx context.Context) error {
 // Close releases the local store. Run must have returned.
 func (w *Worker) Close() error {
 	w.tail.Close()
+	w.standbys.close()
 	w.mu.Lock()
 	client := w.remote
 	w.closed = true
@@ -260,12 +276,19 @@ func (w *Worker) giveUp(partitions []int32, cause error) {
 	for _, o := range waiting {
 		<-o.done
 	}
+	w.standbys.add(partitions)
 }
 
 // own holds a partition until ctx ends.
 func (w *Worker) own(ctx context.Context, p int32) {
 	const firstBackoff, maxBackoff = 50 * time.Millisecond, 5 * time.Second
 	backoff := firstBackoff
+	known := w.standbys.take(p)
+	defer func() {
+		if known != nil {
+			known.close()
+		}
+	}()
 	// ended is where this worker's last term ended in events, -1 when it need not be asked who came next.
 	ended := int64(-1)
 	for ctx.Err() == nil {
@@ -280,7 +303,9 @@ func (w *Worker) own(ctx context.Context, p int32) {
 			ended = -1
 		}
 		if err == nil {
+			s.known = known
 			err = s.open(ctx)
+			known = s.known
 			if err == nil {
 				backoff = firstBackoff
 				if err = w.hold(ctx, s); !errors.Is(err, errReplaced) {

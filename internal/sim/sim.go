@@ -127,6 +127,7 @@ func (r *run) setUp() {
 		MailboxSize:     pick(r, 3, 1000),
 		MaxQueued:       pick(r, 5, 100_000),
 		ReclaimAfter:    2 * time.Second,
+		Standby:         r.draw(2) == 0,
 		// Workers die here of other things than what they do, again and again within seconds.
 		ParkAfter: 1_000_000,
 	}

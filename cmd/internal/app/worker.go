@@ -31,6 +31,7 @@ type Worker struct {
 	ActionTimeout   time.Duration `help:"How long one action may run." default:"60s" env:"ACTORLOG_ACTION_TIMEOUT"`
 	CheckpointEvery time.Duration `help:"Longest time between checkpoints of a shard that changes: bounds what a recovery reads." default:"30s" env:"ACTORLOG_CHECKPOINT_EVERY"`
 	MailboxSize     int           `help:"How many actions may wait for one actor before further ones are refused as overloaded." default:"1000" env:"ACTORLOG_MAILBOX_SIZE"`
+	Standby         bool          `help:"Follow the shards of other workers as well, so that taking one over costs the same however many actors it has. Reads all that all workers record; --data should be given." env:"ACTORLOG_STANDBY"`
 	CodeVersion     string        `help:"Version of the actors' code, written into the log." default:"${version}" env:"ACTORLOG_CODE_VERSION"`
 	WorkerVersion   uint64        `help:"Number of that version, fixed when the program is built: a shard that a worker has served is never given to a lower one." default:"0" env:"ACTORLOG_WORKER_VERSION"`
 	Region          string        `help:"Region that actors are told they run in." env:"ACTORLOG_REGION"`
@@ -54,7 +55,7 @@ func (w Worker) Run(ctx context.Context, brokers eventlog.Log, id, dataDir strin
 	log = log.Named("worker")
 	worker, err := host.Open(brokers, registry, host.Config{
 		ID: id, StableID: id != "", Version: w.CodeVersion, VersionNumber: w.WorkerVersion, Region: w.Region, DataDir: dataDir,
-		SleepAfter: w.SleepAfter, ActionTimeout: w.ActionTimeout, CheckpointEvery: w.CheckpointEvery, MailboxSize: w.MailboxSize,
+		SleepAfter: w.SleepAfter, ActionTimeout: w.ActionTimeout, CheckpointEvery: w.CheckpointEvery, MailboxSize: w.MailboxSize, Standby: w.Standby,
 		Events: workerEvents(log),
 	})
 	if err != nil {
@@ -78,7 +79,7 @@ func workerEvents(log *zap.Logger) host.EventListener {
 			if e.Duration > time.Second {
 				level = zap.InfoLevel
 			}
-			log.Log(level, "shard opened", zap.Int32("shard", e.Partition), zap.Int64("epoch", e.Epoch), zap.Int("snapshots", e.Snapshots),
+			log.Log(level, "shard opened", zap.Int32("shard", e.Partition), zap.Int64("epoch", e.Epoch), zap.Bool("warm", e.Warm), zap.Int("snapshots", e.Snapshots),
 				zap.Int("events", e.Events), zap.Int64("resume_at", e.ResumeAt), zap.Duration("took", e.Duration))
 		},
 		ShardClosed: func(p int32, err error) {
@@ -89,6 +90,9 @@ func workerEvents(log *zap.Logger) host.EventListener {
 			log.Log(level, "shard closed", zap.Int32("shard", p), zap.NamedError("reason", err))
 		},
 		ShardRetry: func(p int32, err error) { log.Warn("shard will be tried again", zap.Int32("shard", p), zap.Error(err)) },
+		StandbyRetry: func(p int32, err error) {
+			log.Warn("shard of another worker will be followed anew", zap.Int32("shard", p), zap.Error(err))
+		},
 		Checkpoint: func(e host.Checkpoint) {
 			if e.Err != nil {
 				log.Warn("checkpoint", zap.Int32("shard", e.Partition), zap.Error(e.Err))

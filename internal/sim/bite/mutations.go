@@ -94,6 +94,14 @@ var mutations = []mutation{
 		"actors/host/checkpoint.go",
 		" && len(a.Steps) == 0 {", " {",
 	}}, true},
+	{"standbys: what one has put into its store only is in no checkpoint", []edit{{
+		"actors/host/recover.go",
+		"for hash := range p.touched {", "for hash := range p.forgotten {",
+	}}, false},
+	{"standbys: a snapshot replaces what one knows already", []edit{{
+		"actors/host/prefix.go",
+		"ok && snapshot.LastOffset < at {", "ok && false && snapshot.LastOffset < at {",
+	}}, false},
 	{"wakes: what an action says is lost if its actor woke for it", []edit{{
 		"actors/machine/step.go",
 		"o.ResultJson = done.Result\n", "o.ResultJson = done.Result\n\tif done.Woke && !done.Created {\n\t\tdone.Effects.Broadcasts = nil\n\t}\n",
