@@ -5,6 +5,10 @@ BUF    = go run github.com/bufbuild/buf/cmd/buf@v1.75.0
 GOLINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULN = go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
+GORELEASER = go run github.com/goreleaser/goreleaser/v2@v2.13.3
+GORELEASE  = go run golang.org/x/exp/cmd/gorelease@v0.0.0-20261113113407-e3970619a1a4
+CYCLONEDX  = github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+
 # How long `make fuzz` stays with each target.
 FUZZTIME ?= 20s
 
@@ -96,6 +100,27 @@ vuln:
 .PHONY: fmt
 fmt:
 	$(GOLINT) fmt
+
+# --- releases ----------------------------------------------------------------
+
+# Tries out what a release does, for this machine's platform: the configuration, the programs and their bills of materials; and, once there is a
+# release to compare with, whether the next version number has to say that the Go API has changed. docs/releases.md.
+.PHONY: release-check
+release-check:
+	$(GORELEASER) check
+	$(GORELEASER) build --snapshot --clean --single-target
+	@set -e; for program in $$(find dist -type f -perm -u+x); do \
+		"$$program" --version; \
+		go run $(CYCLONEDX) bin -json -licenses=false -output "$$program.cdx.json" "$$program"; \
+	done
+	@release=$$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null || true); \
+	if [ -n "$$release" ]; then $(GORELEASE) -base="$$release"; else echo "no release yet: nothing to compare the Go API with"; fi
+
+# All platforms, archives, checksums and bills of materials, in dist. With RELEASE=1, on a tag, a draft is uploaded too.
+.PHONY: release
+release:
+	tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && GOBIN=$$tools go install $(CYCLONEDX) && \
+		PATH=$$tools:$$PATH $(GORELEASER) release --clean $(if $(RELEASE),,--snapshot --skip=publish)
 
 # What a change must pass; .ci/run says what it does.
 .PHONY: ci

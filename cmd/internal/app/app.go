@@ -25,8 +25,9 @@ type Program interface {
 
 // Log flags, embedded by every program.
 type Log struct {
-	LogLevel  string `help:"Least level to log: debug, info, warn or error." enum:"debug,info,warn,error" default:"info" env:"ACTORLOG_LOG_LEVEL"`
-	LogFormat string `help:"How to log: console (for people), json, or auto (console on a terminal)." enum:"auto,console,json" default:"auto" env:"ACTORLOG_LOG_FORMAT"`
+	LogLevel  string           `help:"Least level to log: debug, info, warn or error." enum:"debug,info,warn,error" default:"info" env:"ACTORLOG_LOG_LEVEL"`
+	Version   kong.VersionFlag `help:"Say which version this is."`
+	LogFormat string           `help:"How to log: console (for people), json, or auto (console on a terminal)." enum:"auto,console,json" default:"auto" env:"ACTORLOG_LOG_FORMAT"`
 }
 
 // Main parses the command line into cli and runs it until SIGINT or SIGTERM; a second signal ends
@@ -78,8 +79,14 @@ func (l Log) New(w io.Writer) *zap.Logger {
 	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level))
 }
 
-// Version of the build: the module's, or the commit it was built from.
+// release is set by the linker: .goreleaser.yaml, Dockerfile.
+var release string
+
+// Version of the build: that of the release, the module's, or the commit it was built from.
 func Version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "dev"
