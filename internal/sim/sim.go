@@ -43,10 +43,11 @@ type run struct {
 	requests []*request
 	conns    []*conn
 	problems []string
+	faults   Tally
 }
 
 // rates is how likely faults are, of each write.
-type rates struct{ slow, fail, lie, copied float64 }
+type rates struct{ slow, fail, lie float64 }
 
 type worker struct {
 	log    *memlog.Log
@@ -83,9 +84,12 @@ type conn struct {
 	gone bool
 }
 
-// Run runs the simulation of one seed, in a synctest bubble, and returns what went wrong.
-func Run(seed uint64) []string {
-	r := &run{dice: rand.New(rand.NewPCG(seed, 0)), world: &outside{runs: make(map[string]int)}, started: time.Now()}
+// Tally counts by name.
+type Tally map[string]int
+
+// Run runs the simulation of one seed, in a synctest bubble, and returns what went wrong, and by how many faults.
+func Run(seed uint64) (problems []string, faults Tally) {
+	r := &run{dice: rand.New(rand.NewPCG(seed, 0)), world: &outside{runs: make(map[string]int)}, started: time.Now(), faults: make(Tally)}
 	r.setUp()
 	stop := r.subscribe()
 	r.live()
@@ -93,7 +97,14 @@ func Run(seed uint64) []string {
 	stop()
 	r.check()
 	r.tearDown()
-	return r.problems
+	return r.problems, r.faults
+}
+
+// hit counts a fault.
+func (r *run) hit(fault string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.faults[fault]++
 }
 
 func (r *run) problem(format string, args ...any) {
@@ -132,7 +143,7 @@ func (r *run) setUp() {
 		ParkAfter: 1_000_000,
 	}
 	if r.chance(0.7) {
-		r.rates = rates{slow: 0.05, fail: 0.01, lie: 0.01, copied: 0.02}
+		r.rates = rates{slow: 0.05, fail: 0.01, lie: 0.01}
 	}
 	r.cluster.SetFaults(r.fault)
 	for range 1 + r.draw(2) {
@@ -153,16 +164,20 @@ func (r *run) fault(w memlog.Write) (f memlog.Fault) {
 	ms := func(n int) time.Duration { return time.Duration(r.dice.IntN(n)) * time.Millisecond }
 	if r.dice.Float64() < r.rates.slow {
 		f.Delay = ms(3000)
+		r.faults["slow append"]++
 	}
 	if r.dice.Float64() < r.rates.slow {
 		f.AckDelay = ms(3000)
+		r.faults["slow acknowledgement"]++
 	}
 	switch p := r.dice.Float64(); {
 	case w.Topic == eventlog.Gateways:
 	case p < r.rates.fail:
 		f.Err = errors.New("the brokers refuse")
+		r.faults["refused append"]++
 	case p < r.rates.fail+r.rates.lie:
 		f.Err, f.Written = errors.New("the acknowledgement was lost"), true
+		r.faults["lost acknowledgement"]++
 	}
 	return f
 }
@@ -237,6 +252,7 @@ func (r *run) hurt() {
 		switch r.draw(8) {
 		case 0: // SIGKILL
 			if w := r.someWorker(); w != nil {
+				r.hit("worker crash")
 				w.killed.Store(true)
 				w.log.Crash()
 				w.stop()
@@ -244,15 +260,19 @@ func (r *run) hurt() {
 			}
 		case 1: // a peaceful stop
 			if w := r.someWorker(); w != nil {
+				r.hit("worker stop")
 				w.stop()
 				<-w.done
 			}
 		case 2:
+			r.hit("worker start")
 			r.startWorker()
 		case 3: // cut off, and back: perhaps as a zombie
 			if w := r.someWorker(); w != nil {
+				r.hit("worker cut off")
 				w.log.Disconnect()
 				if r.chance(0.5) {
+					r.hit("zombie")
 					w.log.Expire(time.Duration(r.draw(4000)) * time.Millisecond)
 				}
 				outage := time.Duration(r.draw(15_000)) * time.Millisecond
@@ -269,6 +289,7 @@ func (r *run) hurt() {
 			c := r.callers[r.dice.IntN(len(r.callers))]
 			outage := time.Duration(r.dice.IntN(6000)) * time.Millisecond
 			r.mu.Unlock()
+			r.hit("caller cut off")
 			c.log.Disconnect()
 			later.Go(func() {
 				time.Sleep(outage)
@@ -295,6 +316,7 @@ func (r *run) copyAction() {
 	p := int32(r.draw(int(r.cluster.Client().Partitions())))
 	records := r.cluster.Records(eventlog.Actions, p)
 	if len(records) > 0 {
+		r.hit("copied action")
 		r.cluster.Inject(eventlog.Actions, p, records[r.draw(len(records))])
 	}
 }
@@ -308,6 +330,7 @@ func (r *run) forge() {
 	}
 	old := records[r.draw(len(records))]
 	if schemas.Type(old.Header(schemas.HeaderType)) == schemas.TypeOutcome {
+		r.hit("forged outcome")
 		r.cluster.Inject(eventlog.Events, p, old)
 	}
 }
@@ -320,6 +343,7 @@ func (r *run) killCaller() {
 		r.mu.Unlock()
 		return
 	}
+	r.faults["caller crash"]++
 	i := 1 + r.dice.IntN(len(r.callers)-1) // the first one follows events
 	c := r.callers[i]
 	r.callers = slices.Delete(r.callers, i, i+1)

@@ -31,6 +31,8 @@ func TestSeeds(t *testing.T) {
 	}
 	var next atomic.Int64
 	var wg sync.WaitGroup
+	var mu sync.Mutex
+	ran, faults := 0, make(Tally)
 	for range 4 {
 		wg.Go(func() {
 			for {
@@ -40,7 +42,14 @@ func TestSeeds(t *testing.T) {
 				}
 				t.Run(fmt.Sprint(list[i]), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
-						if problems := Run(list[i]); len(problems) > 0 {
+						problems, hits := Run(list[i])
+						mu.Lock()
+						defer mu.Unlock()
+						ran++
+						for fault, n := range hits {
+							faults[fault] += n
+						}
+						if len(problems) > 0 {
 							t.Errorf("to run it again: go test ./internal/sim -run TestSeeds -args -seed=%d\n%s", list[i], strings.Join(problems, "\n"))
 						}
 					})
@@ -49,6 +58,7 @@ func TestSeeds(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	t.Logf("%d seeds; faults: %v", ran, faults)
 }
 
 // graveyard is the seeds that have failed once.
