@@ -15,5 +15,5 @@
 // one that may take effect at any time later.
 //
 // It runs when ACTORLOG_TEST_FAULTS is set, as make faults does. Without flags each scenario takes some ten seconds; -faults.duration has it
-// go on for so long.
+// go on for so long, and -short leaves all but the most telling ones out, as CI does. docs/guarantees.md has the last result.
 package faults

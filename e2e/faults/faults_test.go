@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,7 +30,11 @@ type scenario struct {
 	protocol string
 	// proxied has worker 0 reach the brokers through a proxy that can be hurt, and tiny gives it a disk that can be filled.
 	proxied, tiny bool
-	// brief scenarios run on Apache Kafka also when there is no time for all: those in which the brokers decide who is alive.
+	// machines are what the programs run on, and can be hurt. The embedded broker waits for its disk then.
+	machines bool
+	// tinyBroker gives the embedded broker a disk that can be filled.
+	tinyBroker bool
+	// brief scenarios are those that run with -short.
 	brief bool
 	// round injects the fault, and what follows from it, once.
 	round func(w *world)
@@ -96,7 +101,17 @@ var scenarios = []scenario{
 		w.fillDisk()
 		w.pause(time.Second)
 	}},
-	{name: "rolling restart", protocol: "consumer", round: (*world).rollingRestart},
+	{name: "clock jumps", protocol: "classic", machines: true, round: func(w *world) {
+		w.jumpClocks()
+		w.pause(time.Second)
+	}},
+	{name: "slow disks", protocol: "classic", machines: true, round: func(w *world) {
+		w.slowDisks(30*time.Millisecond, 500*time.Millisecond, 3*time.Second)
+		w.pause(time.Second)
+		w.slowDisks(300*time.Millisecond, 3*time.Second, 3*time.Second)
+		w.pause(time.Second)
+	}},
+	{name: "rolling restart", protocol: "consumer", brief: true, round: (*world).rollingRestart},
 	{name: "everything", protocol: "classic", proxied: true, round: func(w *world) {
 		for range 5 {
 			w.anything()
@@ -117,9 +132,19 @@ var brokerScenarios = []scenario{
 		w.freezeBroker(rand.IntN(w.brokers.nodes()), 3*time.Second)
 		w.pause(time.Second)
 	}},
-	{name: "broker restarted", protocol: "classic", round: func(w *world) {
+	{name: "broker restarted", protocol: "classic", brief: true, round: func(w *world) {
 		w.restartBroker(rand.IntN(w.brokers.nodes()))
 		w.pause(2 * time.Second)
+	}},
+}
+
+// embeddedScenarios are for the embedded broker.
+var embeddedScenarios = []scenario{
+	{name: "broker's disk full", protocol: "classic", tinyBroker: true, round: func(w *world) {
+		w.fillBroker(2 * time.Second)
+		w.pause(time.Second)
+		w.killBroker(0, 100*time.Millisecond) // what it has written meanwhile can be read
+		w.pause(time.Second)
 	}},
 }
 
@@ -131,27 +156,33 @@ func asked(t *testing.T) {
 	}
 }
 
-// TestEmbedded hurts workers, gateways and the embedded broker.
-func TestEmbedded(t *testing.T) {
+// chosen scenarios of these lists: all, or with -short the brief ones.
+func chosen(lists ...[]scenario) (all []scenario) {
+	for _, s := range slices.Concat(lists...) {
+		if s.brief || !testing.Short() {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// TestMatrixEmbedded hurts workers, gateways and the embedded broker.
+func TestMatrixEmbedded(t *testing.T) {
 	t.Parallel()
 	asked(t)
-	for _, s := range append(brokerScenarios, scenarios...) {
+	for _, s := range chosen(embeddedScenarios, brokerScenarios, scenarios) {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			s.run(t, newEmbedded(t))
+			s.run(t, newEmbedded(t, s))
 		})
 	}
 }
 
-// TestKafka hurts workers and gateways of the cluster that ACTORLOG_TEST_KAFKA names, which others use too: all of the matrix with
-// -faults.duration, and what matters most without.
-func TestKafka(t *testing.T) {
+// TestMatrixKafka hurts workers and gateways of the cluster that ACTORLOG_TEST_KAFKA names, which others use too.
+func TestMatrixKafka(t *testing.T) {
 	t.Parallel()
 	asked(t)
-	for _, s := range scenarios {
-		if !s.brief && *duration == 0 {
-			continue
-		}
+	for _, s := range chosen(scenarios) {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			s.run(t, shared{process.ApacheKafka(t, s.protocol)})
@@ -159,8 +190,8 @@ func TestKafka(t *testing.T) {
 	}
 }
 
-// TestKafkaNodes hurts the nodes of a cluster of three, and so moves leaders of partitions and coordinators of groups and transactions.
-func TestKafkaNodes(t *testing.T) {
+// TestMatrixKafkaNodes hurts the nodes of a cluster of three, and so moves leaders of partitions and coordinators of groups and transactions.
+func TestMatrixKafkaNodes(t *testing.T) {
 	t.Parallel()
 	asked(t)
 	if os.Getenv("ACTORLOG_TEST_KAFKA") == "" {
@@ -172,7 +203,7 @@ func TestKafkaNodes(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "kafka")
 	addresses := ops(t, "start", "--nodes", "3", "--port", "0", "--dir", dir)
 	t.Cleanup(func() { ops(t, "stop", "--dir", dir) })
-	for _, s := range brokerScenarios { // one after the other: they share the nodes
+	for _, s := range chosen(brokerScenarios) { // one after the other: they share the nodes
 		t.Run(s.name, func(t *testing.T) {
 			s.run(t, &cluster{dir: dir, f: process.KafkaFlags(addresses, s.protocol)})
 		})
@@ -220,12 +251,19 @@ func (s shared) revive(*testing.T)                      { panic("these brokers a
 // embedded is a process of actorlog broker.
 type embedded struct {
 	data, address string
+	machine       *process.Machine
 	f             process.Brokers
 	p             *process.Process
 }
 
-func newEmbedded(t *testing.T) *embedded {
+func newEmbedded(t *testing.T, s scenario) *embedded {
 	e := &embedded{data: t.TempDir(), address: process.Address(t)}
+	if s.tinyBroker {
+		tinyDisk(t, e.data, "512")
+	}
+	if s.machines {
+		e.machine = process.NewMachine(t)
+	}
 	e.f = process.KafkaFlags(e.address, "classic")
 	e.revive(t)
 	return e
@@ -239,7 +277,11 @@ func (e *embedded) signal(t *testing.T, _ int, s syscall.Signal) { e.p.Signal(t,
 func (e *embedded) end(t *testing.T, _ int) { e.p.Wait(t) }
 
 func (e *embedded) revive(t *testing.T) {
-	e.p = process.Start(t, "actorlog", "broker", "--data", e.data, "--kafka-listen", e.address)
+	args := []string{"broker", "--data", e.data, "--kafka-listen", e.address}
+	if e.machine != nil {
+		args = append(args, "--fsync")
+	}
+	e.p = e.machine.Start(t, "actorlog", args...)
 }
 
 // cluster is nodes of Apache Kafka that ops/kafka has started.

@@ -1,12 +1,9 @@
 package faults
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,6 +28,11 @@ type world struct {
 	workers  [3]*process.Process
 	data     [3]string // local stores, which outlive their workers
 	proxy    *socks5.Proxy
+	// machines of the gateways and workers, nil where they need not be hurt.
+	gatewayMachines [2]*process.Machine
+	workerMachines  [3]*process.Machine
+	// refuses is that brokers refuse appends for good, so that calls between actors may fail.
+	refuses  bool
 	injected tally
 }
 
@@ -46,7 +48,7 @@ func (n tally) String() string {
 }
 
 func newWorld(t *testing.T, s scenario, b brokers) *world {
-	w := &world{t: t, brokers: b, session: process.SessionTimeout, injected: make(tally)}
+	w := &world{t: t, brokers: b, session: process.SessionTimeout, refuses: s.tinyBroker, injected: make(tally)}
 	if slices.Contains(b.flags(), "consumer") {
 		w.session = process.KafkaConsumerSession
 	}
@@ -60,7 +62,15 @@ func newWorld(t *testing.T, s scenario, b brokers) *world {
 		w.data[i] = t.TempDir()
 	}
 	if s.tiny {
-		tinyDisk(t, w.data[0])
+		tinyDisk(t, w.data[0], "16")
+	}
+	if s.machines {
+		for i := range w.gatewayMachines {
+			w.gatewayMachines[i] = process.NewMachine(t)
+		}
+		for i := range w.workerMachines {
+			w.workerMachines[i] = process.NewMachine(t)
+		}
 	}
 	for i := range w.gateways {
 		w.listen[i] = process.Address(t)
@@ -93,7 +103,7 @@ func (w *world) startWorker(i int) {
 	if i == 0 && w.proxy != nil {
 		args = append(args, "--broker-proxy", w.proxy.URL())
 	}
-	w.workers[i] = process.Start(w.t, "worker", args...)
+	w.workers[i] = w.workerMachines[i].Start(w.t, "worker", args...)
 }
 
 func (w *world) killWorker(i int) {
@@ -114,7 +124,8 @@ func (w *world) freeze(p *process.Process, d time.Duration) {
 
 func (w *world) startGateway(i int) {
 	w.t.Helper()
-	w.gateways[i] = w.brokers.flags().Gateway(w.t, w.listen[i])
+	w.gateways[i] = w.gatewayMachines[i].Start(w.t, "gateway", slices.Concat(w.brokers.flags(), process.Unlimited, []string{"--listen", w.listen[i]})...)
+	process.Ready(w.t, w.listen[i], w.gateways[i])
 }
 
 func (w *world) killGateway(i int) {
@@ -223,39 +234,6 @@ func (w *world) anything() {
 			func() { w.restartBroker(node) })
 	}
 	faults[rand.IntN(len(faults))]()
-}
-
-// tinyDisk mounts 16 MiB of memory as a directory.
-func tinyDisk(t *testing.T, dir string) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("only root may mount a disk that can be filled")
-	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
-		t.Skipf("mounting a disk that can be filled: %v", err)
-	}
-	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
-}
-
-// fillDisk leaves no room on the disk of worker 0's local store until the worker ends of it, as it does at its next write. It is started again when
-// there is room: the others have its shards meanwhile.
-func (w *world) fillDisk() {
-	w.t.Helper()
-	w.injected["disk full"]++
-	ballast := filepath.Join(w.data[0], "ballast")
-	f, err := os.Create(ballast)
-	require.NoError(w.t, err)
-	block := make([]byte, 4<<10)
-	require.Eventually(w.t, func() bool {
-		for err = nil; err == nil; { // whatever the worker gives back, too
-			_, err = f.Write(block)
-		}
-		return errors.Is(err, syscall.ENOSPC) && w.workers[0].Ended()
-	}, patience, 10*time.Millisecond, "the worker goes on without its local store")
-	w.pause(time.Second)
-	require.NoError(w.t, f.Close())
-	require.NoError(w.t, os.Remove(ballast))
-	w.startWorker(0)
 }
 
 // url of an actor at the gateway with this number, modulo their number.

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -25,36 +24,38 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// builtDir is where programs has built them; empty when no test needed them.
-var builtDir string
+// built is the directories of what was built, to be removed in the end.
+var built struct {
+	sync.Mutex
+	dirs []string
+}
+
+func buildDir() (string, error) {
+	dir, err := os.MkdirTemp("", "actorlog-e2e-")
+	built.Lock()
+	defer built.Unlock()
+	built.dirs = append(built.dirs, dir)
+	return dir, err
+}
 
 // race says that the programs are to be built with the race detector, and that what it finds fails the test.
 var race = os.Getenv("ACTORLOG_TEST_RACE") == "1"
 
 // programs builds the binaries once for all tests.
 var programs = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "actorlog-e2e-")
+	dir, err := buildDir()
 	if err != nil {
 		return "", err
 	}
-	builtDir = dir
-	args := []string{"build", "-o", dir}
-	if race {
-		args = append(args, "-race")
-	}
-	out, err := exec.Command("go", append(args, "github.com/actorlog/actorlog/cmd/...", "github.com/actorlog/actorlog/e2e/bomb")...).CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("building the programs: %w\n%s", err, out)
-	}
-	return dir, nil
+	return dir, build(dir)
 })
 
 // Main runs the tests of a package and removes what was built for them: every TestMain that has tests
 // of programs calls it. It does not return.
 func Main(m *testing.M) {
 	code := m.Run()
-	if builtDir != "" {
-		_ = os.RemoveAll(builtDir)
+	for _, dir := range built.dirs {
+		_ = os.RemoveAll(dir)
 	}
 	os.Exit(code)
 }
@@ -69,20 +70,26 @@ type Process struct {
 // Start runs a program until the test ends, at the latest.
 func Start(t *testing.T, program string, args ...string) *Process {
 	t.Helper()
-	p := &Process{cmd: exec.Command(Path(t, program), args...), out: new(Output), done: make(chan struct{})}
+	return start(t, exec.Command(Path(t, program), args...))
+}
+
+func start(t *testing.T, cmd *exec.Cmd) *Process {
+	t.Helper()
+	p := &Process{cmd: cmd, out: new(Output), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	require.NoError(t, p.cmd.Start())
 	go func() {
 		_ = p.cmd.Wait()
 		close(p.done)
 	}()
+	what := filepath.Base(cmd.Path) + " " + strings.Join(cmd.Args[1:], " ")
 	t.Cleanup(func() {
 		p.Kill()
 		if report := p.out.from("WARNING: DATA RACE", 6000); race && report != "" {
-			t.Errorf("%s %s has a data race:\n%s", program, strings.Join(args, " "), report)
+			t.Errorf("%s has a data race:\n%s", what, report)
 		}
 		if t.Failed() {
-			t.Logf("%s %s printed:\n%s", program, strings.Join(args, " "), p.out.Tail(6000))
+			t.Logf("%s printed:\n%s", what, p.out.Tail(6000))
 		}
 	})
 	return p
