@@ -14,27 +14,29 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// proof is the name of a test in features.md: `dir/of/package.TestName/Sub`.
+// proof is the name of a test on a page: `dir/of/package.TestName/Sub`.
 var proof = regexp.MustCompile("`([a-z0-9/]+)\\.((?:Test|Example|Fuzz)[A-Za-z0-9_]*)(/[^`]+)?`")
 
-// The tests that features.md names exist: the function in its package, and each subtest as a text in it.
-func TestFeatures(t *testing.T) {
+// The tests that features.md and guarantees.md name exist: the function in its package, and each subtest as a text in it.
+func TestProofs(t *testing.T) {
 	t.Parallel()
-	proofs := proof.FindAllStringSubmatch(readFile(t, "features.md"), -1)
-	require.NotEmpty(t, proofs)
 	packages := make(map[string]*tests)
-	for _, m := range proofs {
-		name := strings.Trim(m[0], "`")
-		p := packages[m[1]]
-		if p == nil {
-			p = testsOf(t, filepath.Join("..", m[1]))
-			packages[m[1]] = p
+	for _, page := range []string{"features.md", "guarantees.md"} {
+		proofs := proof.FindAllStringSubmatch(readFile(t, page), -1)
+		require.NotEmpty(t, proofs)
+		for _, m := range proofs {
+			name := strings.Trim(m[0], "`")
+			p := packages[m[1]]
+			if p == nil {
+				p = testsOf(t, filepath.Join("..", m[1]))
+				packages[m[1]] = p
+			}
+			exists := p.functions[m[2]]
+			for sub := range strings.SplitSeq(strings.TrimPrefix(m[3], "/"), "/") {
+				exists = exists && (sub == "" || p.texts[sub])
+			}
+			require.True(t, exists, "%s names %s, which does not exist", page, name)
 		}
-		exists := p.functions[m[2]]
-		for sub := range strings.SplitSeq(strings.TrimPrefix(m[3], "/"), "/") {
-			exists = exists && (sub == "" || p.texts[sub])
-		}
-		require.True(t, exists, "features.md names %s, which does not exist", name)
 	}
 }
 
