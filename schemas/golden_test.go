@@ -205,6 +205,12 @@ func fixtures() map[string]proto.Message {
 			ActionsEnd: 1000, Trying: proto.Int64(0), Released: true},
 		"action-v1-unparks": &actorlogv1.Action{Actor: actor(), RequestId: "r1", Unparks: proto.Int64(0),
 			Body: &actorlogv1.Action_Dismiss{Dismiss: new(actorlogv1.Dismiss)}},
+		"action-v1-restore": &actorlogv1.Action{Actor: actor(), RequestId: "r1", Creation: &actorlogv1.Creation{Policy: actorlogv1.Creation_POLICY_MUST_BE_ABSENT},
+			Body: &actorlogv1.Action_Restore{Restore: &actorlogv1.Restore{
+				StateJson: []byte(`{"count":7}`), StateVersion: 2, Schedules: []*actorlogv1.Schedule{schedule()}, KeepSchedules: true, Generation: 4,
+				CreatedUnixMs: 1_700_000_000_000, Ended: true, Reason: "fat finger",
+				Source: &actorlogv1.Source{Actor: actor(), Partition: 3, Offset: 44, Log: "other"},
+			}}},
 		"outcome-v1-parked": &actorlogv1.Outcome{Ref: 42, Epoch: 17, Actor: actor(), Parked: 3, Error: &actorlogv1.Error{Group: "actor", Code: "parked"}},
 		"checkpoint-v1-parked": &actorlogv1.Checkpoint{Parked: []*actorlogv1.Parked{{Actor: []byte("0123456789abcdef"), Ref: 42, Offset: 44},
 			{Actor: []byte("0123456789abcdef"), Offset: 45, Broken: "why"}}},

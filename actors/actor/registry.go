@@ -199,6 +199,24 @@ func (r *Registry) Queue(kind, name string) bool {
 	return ok
 }
 
+// Loads implements machine.Rules: whether actors of the kind can have a state of that version.
+func (r *Registry) Loads(kind string, state []byte, version uint32) (err error) {
+	d := r.kinds[kind]
+	if d == nil {
+		return ErrKindNotFound
+	}
+	defer func() { // upcasters are the user's
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	if err := d.CheckVersion(version); err != nil {
+		return err
+	}
+	_, err = d.Load(state, version)
+	return err
+}
+
 // Save writes a state to be recorded. It does not keep or change the state.
 func (d *Definition) Save(state any) (json.RawMessage, error) {
 	b, err := json.Marshal(state)

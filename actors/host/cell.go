@@ -278,10 +278,26 @@ func (s *shard) run(c *cell, turn uint64) {
 			s.settle(before.LastOffset)
 			continue
 		default:
-			s.append(c, it, eff.Outcome, &before)
+			fits := s.append(c, it, eff.Outcome, &before)
+			if it.action.GetRestore() != nil && eff.Outcome.Error == nil && fits {
+				s.restored(c)
+			}
 			c.touch(it)
 		}
 		c.mu.Unlock()
+	}
+}
+
+// restored puts out of memory what the actor was before it was given another state. c.mu is held.
+func (s *shard) restored(c *cell) {
+	loops := c.activation != nil && c.activation.cancel != nil
+	s.end(c)
+	c.live = nil
+	if !loops {
+		return
+	}
+	if err := s.wake(&c.head); err != nil { // or its loop would not run until it is asked for something
+		s.die(err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 
 	"github.com/actorlog/actorlog/actors/actor"
 	"github.com/actorlog/actorlog/internal/jsonpatch"
@@ -240,6 +241,14 @@ func Fingerprint(action *actorlogv1.Action) uint64 {
 		for _, b := range body.Request.Body {
 			add(b)
 		}
+	case *actorlogv1.Action_Restore:
+		// Of where it is from, which the outcome has too; not of the state, which it has as a change.
+		add(8)
+		source := body.Restore.GetSource()
+		text(source.GetLog())
+		text(strconv.Itoa(int(source.GetPartition())))
+		text(strconv.FormatInt(source.GetOffset(), 10))
+		text(strconv.FormatUint(uint64(body.Restore.Generation), 10))
 	default:
 		add(7) // of no request that clients give a key
 	}

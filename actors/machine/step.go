@@ -48,6 +48,8 @@ type Rules interface {
 	Runs(kind string, a *actorlogv1.Action) bool
 	// Queue says whether the kind has a queue of that name.
 	Queue(kind, name string) bool
+	// Loads says whether a state of that version is one that actors of the kind can have: nil, or why not.
+	Loads(kind string, state []byte, version uint32) error
 }
 
 // Refuse is an action that came while the mailbox was full; it is answered out of turn.
@@ -182,6 +184,9 @@ func (a *Actor) ask(in Ask) Effects {
 		run.ID.Generation++
 	case action.Creation.GetPolicy() == actorlogv1.Creation_POLICY_MUST_BE_ABSENT:
 		return a.answer(in.Ref, action, nil, a.duplicate())
+	}
+	if r := action.GetRestore(); r != nil {
+		return a.restore(in, run, r)
 	}
 	return a.carryOut(in, run)
 }
@@ -519,7 +524,8 @@ func (a *Actor) identity(action *actorlogv1.Action) (namespace, kind string, key
 	return a.Namespace, a.Kind, a.Key
 }
 
-// withoutActor is the action as its outcome repeats it: without the address, and without headers, which carry secrets.
+// withoutActor is the action as its outcome repeats it: without the address, without headers, which carry secrets, and without a state to be restored,
+// which the outcome has itself.
 func withoutActor(action *actorlogv1.Action) *actorlogv1.Action {
 	kept := &actorlogv1.Action{
 		RequestId: action.RequestId, IdempotencyKey: action.IdempotencyKey, Caller: action.Caller,
@@ -538,6 +544,9 @@ func withoutActor(action *actorlogv1.Action) *actorlogv1.Action {
 			}
 		}
 		kept.Body = &actorlogv1.Action_Request{Request: harmless}
+	}
+	if r := action.GetRestore(); r != nil {
+		kept.Body = &actorlogv1.Action_Restore{Restore: withoutState(r)}
 	}
 	return kept
 }

@@ -197,7 +197,7 @@ func (x Schedule_Missed) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Schedule_Missed.Descriptor instead.
 func (Schedule_Missed) EnumDescriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{27, 0}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{29, 0}
 }
 
 // Actor says which actor a record is about.
@@ -1388,6 +1388,200 @@ func (*Wake) Descriptor() ([]byte, []int) {
 	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{21}
 }
 
+// Source says where a state is from.
+type Source struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The actor that had it.
+	Actor *Actor `protobuf:"bytes,1,opt,name=actor,proto3" json:"actor,omitempty"`
+	// Shard of that actor.
+	Partition int32 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
+	// Offset of the event of that shard after which it had it.
+	Offset int64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
+	// Identity of the log, when it is another one. Empty: this one.
+	Log           string `protobuf:"bytes,4,opt,name=log,proto3" json:"log,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Source) Reset() {
+	*x = Source{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Source) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Source) ProtoMessage() {}
+
+func (x *Source) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Source.ProtoReflect.Descriptor instead.
+func (*Source) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Source) GetActor() *Actor {
+	if x != nil {
+		return x.Actor
+	}
+	return nil
+}
+
+func (x *Source) GetPartition() int32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *Source) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *Source) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+// Restore gives the actor a state that it, or another actor, had: for operators. It takes back what an actor did, copies an actor, or brings
+// one from elsewhere. No code of the actor runs. It leaves memory without OnSleep, and wakes with what was restored.
+//
+// With a creation, which must be POLICY_MUST_BE_ABSENT, a life begins with that state; without one, the actor that lives gets it.
+type Restore struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The state. In the action only: the outcome has the change that it makes.
+	StateJson []byte `protobuf:"bytes,1,opt,name=state_json,json=stateJson,proto3" json:"state_json,omitempty"`
+	// Version of its schema.
+	StateVersion uint32 `protobuf:"varint,2,opt,name=state_version,json=stateVersion,proto3" json:"state_version,omitempty"`
+	// Schedules that take the place of all that the actor has. In the action only, as the state.
+	Schedules []*Schedule `protobuf:"bytes,3,rep,name=schedules,proto3" json:"schedules,omitempty"`
+	// The actor's schedules stay as they are.
+	KeepSchedules bool `protobuf:"varint,4,opt,name=keep_schedules,json=keepSchedules,proto3" json:"keep_schedules,omitempty"`
+	// Generation that begins, more than the last one. 0: the next one. Only with a creation.
+	Generation uint32 `protobuf:"varint,5,opt,name=generation,proto3" json:"generation,omitempty"`
+	// When that generation was created, if it comes from elsewhere. 0: now.
+	CreatedUnixMs int64 `protobuf:"varint,6,opt,name=created_unix_ms,json=createdUnixMs,proto3" json:"created_unix_ms,omitempty"`
+	// That generation has ended: nothing lives, and the next one is a later one.
+	Ended bool `protobuf:"varint,7,opt,name=ended,proto3" json:"ended,omitempty"`
+	// Where the state is from.
+	Source *Source `protobuf:"bytes,8,opt,name=source,proto3" json:"source,omitempty"`
+	// Why, for people.
+	Reason        string `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Restore) Reset() {
+	*x = Restore{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Restore) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Restore) ProtoMessage() {}
+
+func (x *Restore) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Restore.ProtoReflect.Descriptor instead.
+func (*Restore) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Restore) GetStateJson() []byte {
+	if x != nil {
+		return x.StateJson
+	}
+	return nil
+}
+
+func (x *Restore) GetStateVersion() uint32 {
+	if x != nil {
+		return x.StateVersion
+	}
+	return 0
+}
+
+func (x *Restore) GetSchedules() []*Schedule {
+	if x != nil {
+		return x.Schedules
+	}
+	return nil
+}
+
+func (x *Restore) GetKeepSchedules() bool {
+	if x != nil {
+		return x.KeepSchedules
+	}
+	return false
+}
+
+func (x *Restore) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Restore) GetCreatedUnixMs() int64 {
+	if x != nil {
+		return x.CreatedUnixMs
+	}
+	return 0
+}
+
+func (x *Restore) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
+}
+
+func (x *Restore) GetSource() *Source {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+func (x *Restore) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // Origin says which action of another actor caused this one: a call that it waits for, or a send of
 // its outcome. (partition, ref, number) is unique; a second action with the same is a repeat.
 type Origin struct {
@@ -1411,7 +1605,7 @@ type Origin struct {
 
 func (x *Origin) Reset() {
 	*x = Origin{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[22]
+	mi := &file_actorlog_v1_records_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1423,7 +1617,7 @@ func (x *Origin) String() string {
 func (*Origin) ProtoMessage() {}
 
 func (x *Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[22]
+	mi := &file_actorlog_v1_records_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1436,7 +1630,7 @@ func (x *Origin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Origin.ProtoReflect.Descriptor instead.
 func (*Origin) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{22}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Origin) GetPartition() int32 {
@@ -1531,6 +1725,7 @@ type Action struct {
 	//	*Action_Sleep
 	//	*Action_Wake
 	//	*Action_Dismiss
+	//	*Action_Restore
 	Body          isAction_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1538,7 +1733,7 @@ type Action struct {
 
 func (x *Action) Reset() {
 	*x = Action{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[23]
+	mi := &file_actorlog_v1_records_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1550,7 +1745,7 @@ func (x *Action) String() string {
 func (*Action) ProtoMessage() {}
 
 func (x *Action) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[23]
+	mi := &file_actorlog_v1_records_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1563,7 +1758,7 @@ func (x *Action) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action.ProtoReflect.Descriptor instead.
 func (*Action) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{23}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Action) GetActor() *Actor {
@@ -1792,6 +1987,15 @@ func (x *Action) GetDismiss() *Dismiss {
 	return nil
 }
 
+func (x *Action) GetRestore() *Restore {
+	if x != nil {
+		if x, ok := x.Body.(*Action_Restore); ok {
+			return x.Restore
+		}
+	}
+	return nil
+}
+
 type isAction_Body interface {
 	isAction_Body()
 }
@@ -1871,6 +2075,11 @@ type Action_Dismiss struct {
 	Dismiss *Dismiss `protobuf:"bytes,34,opt,name=dismiss,proto3,oneof"`
 }
 
+type Action_Restore struct {
+	// Have an earlier state, or another actor's.
+	Restore *Restore `protobuf:"bytes,35,opt,name=restore,proto3,oneof"`
+}
+
 func (*Action_Invoke) isAction_Body() {}
 
 func (*Action_Resolve) isAction_Body() {}
@@ -1901,6 +2110,8 @@ func (*Action_Wake) isAction_Body() {}
 
 func (*Action_Dismiss) isAction_Body() {}
 
+func (*Action_Restore) isAction_Body() {}
+
 // Connection is a client that is connected to an actor: part of the actor's state.
 type Connection struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1926,7 +2137,7 @@ type Connection struct {
 
 func (x *Connection) Reset() {
 	*x = Connection{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[24]
+	mi := &file_actorlog_v1_records_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1938,7 +2149,7 @@ func (x *Connection) String() string {
 func (*Connection) ProtoMessage() {}
 
 func (x *Connection) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[24]
+	mi := &file_actorlog_v1_records_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1951,7 +2162,7 @@ func (x *Connection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connection.ProtoReflect.Descriptor instead.
 func (*Connection) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{24}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Connection) GetId() string {
@@ -2029,7 +2240,7 @@ type Disconnected struct {
 
 func (x *Disconnected) Reset() {
 	*x = Disconnected{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[25]
+	mi := &file_actorlog_v1_records_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2041,7 +2252,7 @@ func (x *Disconnected) String() string {
 func (*Disconnected) ProtoMessage() {}
 
 func (x *Disconnected) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[25]
+	mi := &file_actorlog_v1_records_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2054,7 +2265,7 @@ func (x *Disconnected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disconnected.ProtoReflect.Descriptor instead.
 func (*Disconnected) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{25}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Disconnected) GetId() string {
@@ -2105,7 +2316,7 @@ type Frame struct {
 
 func (x *Frame) Reset() {
 	*x = Frame{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[26]
+	mi := &file_actorlog_v1_records_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2117,7 +2328,7 @@ func (x *Frame) String() string {
 func (*Frame) ProtoMessage() {}
 
 func (x *Frame) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[26]
+	mi := &file_actorlog_v1_records_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2130,7 +2341,7 @@ func (x *Frame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Frame.ProtoReflect.Descriptor instead.
 func (*Frame) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{26}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Frame) GetConnectionId() string {
@@ -2184,7 +2395,7 @@ type Schedule struct {
 
 func (x *Schedule) Reset() {
 	*x = Schedule{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[27]
+	mi := &file_actorlog_v1_records_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2196,7 +2407,7 @@ func (x *Schedule) String() string {
 func (*Schedule) ProtoMessage() {}
 
 func (x *Schedule) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[27]
+	mi := &file_actorlog_v1_records_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2209,7 +2420,7 @@ func (x *Schedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schedule.ProtoReflect.Descriptor instead.
 func (*Schedule) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{27}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Schedule) GetId() string {
@@ -2329,7 +2540,7 @@ type Send struct {
 
 func (x *Send) Reset() {
 	*x = Send{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[28]
+	mi := &file_actorlog_v1_records_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2341,7 +2552,7 @@ func (x *Send) String() string {
 func (*Send) ProtoMessage() {}
 
 func (x *Send) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[28]
+	mi := &file_actorlog_v1_records_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2354,7 +2565,7 @@ func (x *Send) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Send.ProtoReflect.Descriptor instead.
 func (*Send) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{28}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Send) GetActor() *Actor {
@@ -2411,7 +2622,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[29]
+	mi := &file_actorlog_v1_records_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2423,7 +2634,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[29]
+	mi := &file_actorlog_v1_records_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2436,7 +2647,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{29}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Error) GetGroup() string {
@@ -2492,7 +2703,7 @@ type Broadcast struct {
 
 func (x *Broadcast) Reset() {
 	*x = Broadcast{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[30]
+	mi := &file_actorlog_v1_records_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2504,7 +2715,7 @@ func (x *Broadcast) String() string {
 func (*Broadcast) ProtoMessage() {}
 
 func (x *Broadcast) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[30]
+	mi := &file_actorlog_v1_records_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2517,7 +2728,7 @@ func (x *Broadcast) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Broadcast.ProtoReflect.Descriptor instead.
 func (*Broadcast) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{30}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Broadcast) GetName() string {
@@ -2632,7 +2843,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[31]
+	mi := &file_actorlog_v1_records_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2644,7 +2855,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[31]
+	mi := &file_actorlog_v1_records_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2657,7 +2868,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{31}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Outcome) GetRef() int64 {
@@ -2921,7 +3132,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[32]
+	mi := &file_actorlog_v1_records_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2933,7 +3144,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[32]
+	mi := &file_actorlog_v1_records_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2946,7 +3157,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{32}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Step) GetRef() int64 {
@@ -3053,7 +3264,7 @@ type Head struct {
 
 func (x *Head) Reset() {
 	*x = Head{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[33]
+	mi := &file_actorlog_v1_records_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3065,7 +3276,7 @@ func (x *Head) String() string {
 func (*Head) ProtoMessage() {}
 
 func (x *Head) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[33]
+	mi := &file_actorlog_v1_records_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3078,7 +3289,7 @@ func (x *Head) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Head.ProtoReflect.Descriptor instead.
 func (*Head) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{33}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Head) GetSince() int64 {
@@ -3129,7 +3340,7 @@ type Claim struct {
 
 func (x *Claim) Reset() {
 	*x = Claim{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[34]
+	mi := &file_actorlog_v1_records_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3141,7 +3352,7 @@ func (x *Claim) String() string {
 func (*Claim) ProtoMessage() {}
 
 func (x *Claim) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[34]
+	mi := &file_actorlog_v1_records_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3154,7 +3365,7 @@ func (x *Claim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claim.ProtoReflect.Descriptor instead.
 func (*Claim) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{34}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Claim) GetWorker() string {
@@ -3258,7 +3469,7 @@ type Parked struct {
 
 func (x *Parked) Reset() {
 	*x = Parked{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[35]
+	mi := &file_actorlog_v1_records_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3270,7 +3481,7 @@ func (x *Parked) String() string {
 func (*Parked) ProtoMessage() {}
 
 func (x *Parked) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[35]
+	mi := &file_actorlog_v1_records_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3283,7 +3494,7 @@ func (x *Parked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parked.ProtoReflect.Descriptor instead.
 func (*Parked) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{35}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Parked) GetActor() []byte {
@@ -3335,7 +3546,7 @@ type QueuedMessage struct {
 
 func (x *QueuedMessage) Reset() {
 	*x = QueuedMessage{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[36]
+	mi := &file_actorlog_v1_records_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3347,7 +3558,7 @@ func (x *QueuedMessage) String() string {
 func (*QueuedMessage) ProtoMessage() {}
 
 func (x *QueuedMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[36]
+	mi := &file_actorlog_v1_records_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3360,7 +3571,7 @@ func (x *QueuedMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueuedMessage.ProtoReflect.Descriptor instead.
 func (*QueuedMessage) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{36}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *QueuedMessage) GetId() int64 {
@@ -3418,7 +3629,7 @@ type Asked struct {
 
 func (x *Asked) Reset() {
 	*x = Asked{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[37]
+	mi := &file_actorlog_v1_records_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3430,7 +3641,7 @@ func (x *Asked) String() string {
 func (*Asked) ProtoMessage() {}
 
 func (x *Asked) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[37]
+	mi := &file_actorlog_v1_records_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3443,7 +3654,7 @@ func (x *Asked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Asked.ProtoReflect.Descriptor instead.
 func (*Asked) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{37}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Asked) GetOrigin() *Origin {
@@ -3473,7 +3684,7 @@ type Settled struct {
 
 func (x *Settled) Reset() {
 	*x = Settled{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[38]
+	mi := &file_actorlog_v1_records_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3485,7 +3696,7 @@ func (x *Settled) String() string {
 func (*Settled) ProtoMessage() {}
 
 func (x *Settled) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[38]
+	mi := &file_actorlog_v1_records_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3498,7 +3709,7 @@ func (x *Settled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settled.ProtoReflect.Descriptor instead.
 func (*Settled) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{38}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Settled) GetPartition() int32 {
@@ -3530,7 +3741,7 @@ type KindCount struct {
 
 func (x *KindCount) Reset() {
 	*x = KindCount{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[39]
+	mi := &file_actorlog_v1_records_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3542,7 +3753,7 @@ func (x *KindCount) String() string {
 func (*KindCount) ProtoMessage() {}
 
 func (x *KindCount) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[39]
+	mi := &file_actorlog_v1_records_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3555,7 +3766,7 @@ func (x *KindCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KindCount.ProtoReflect.Descriptor instead.
 func (*KindCount) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{39}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *KindCount) GetKind() string {
@@ -3596,7 +3807,7 @@ type Recent struct {
 
 func (x *Recent) Reset() {
 	*x = Recent{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[40]
+	mi := &file_actorlog_v1_records_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3608,7 +3819,7 @@ func (x *Recent) String() string {
 func (*Recent) ProtoMessage() {}
 
 func (x *Recent) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[40]
+	mi := &file_actorlog_v1_records_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3621,7 +3832,7 @@ func (x *Recent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recent.ProtoReflect.Descriptor instead.
 func (*Recent) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{40}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Recent) GetKey() string {
@@ -3665,7 +3876,7 @@ type RefRange struct {
 
 func (x *RefRange) Reset() {
 	*x = RefRange{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[41]
+	mi := &file_actorlog_v1_records_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3677,7 +3888,7 @@ func (x *RefRange) String() string {
 func (*RefRange) ProtoMessage() {}
 
 func (x *RefRange) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[41]
+	mi := &file_actorlog_v1_records_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3690,7 +3901,7 @@ func (x *RefRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefRange.ProtoReflect.Descriptor instead.
 func (*RefRange) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{41}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RefRange) GetFirst() int64 {
@@ -3749,7 +3960,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[42]
+	mi := &file_actorlog_v1_records_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3761,7 +3972,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[42]
+	mi := &file_actorlog_v1_records_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3774,7 +3985,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{42}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Snapshot) GetActor() *Actor {
@@ -3923,7 +4134,7 @@ type Checkpoint struct {
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[43]
+	mi := &file_actorlog_v1_records_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3935,7 +4146,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[43]
+	mi := &file_actorlog_v1_records_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3948,7 +4159,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{43}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Checkpoint) GetEventsOffset() int64 {
@@ -4050,7 +4261,7 @@ type Sender struct {
 
 func (x *Sender) Reset() {
 	*x = Sender{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[44]
+	mi := &file_actorlog_v1_records_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4062,7 +4273,7 @@ func (x *Sender) String() string {
 func (*Sender) ProtoMessage() {}
 
 func (x *Sender) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[44]
+	mi := &file_actorlog_v1_records_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4075,7 +4286,7 @@ func (x *Sender) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sender.ProtoReflect.Descriptor instead.
 func (*Sender) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{44}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Sender) GetGateway() string {
@@ -4114,7 +4325,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[45]
+	mi := &file_actorlog_v1_records_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4126,7 +4337,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[45]
+	mi := &file_actorlog_v1_records_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4139,7 +4350,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{45}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Lease) GetGateway() string {
@@ -4243,14 +4454,33 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\x04data\x18\x02 \x01(\fR\x04data\"\a\n" +
 	"\x05Sleep\"\t\n" +
 	"\aDismiss\"\x06\n" +
-	"\x04Wake\"\xa4\x01\n" +
+	"\x04Wake\"z\n" +
+	"\x06Source\x12(\n" +
+	"\x05actor\x18\x01 \x01(\v2\x12.actorlog.v1.ActorR\x05actor\x12\x1c\n" +
+	"\tpartition\x18\x02 \x01(\x05R\tpartition\x12\x16\n" +
+	"\x06offset\x18\x03 \x01(\x03R\x06offset\x12\x10\n" +
+	"\x03log\x18\x04 \x01(\tR\x03log\"\xcc\x02\n" +
+	"\aRestore\x12\x1d\n" +
+	"\n" +
+	"state_json\x18\x01 \x01(\fR\tstateJson\x12#\n" +
+	"\rstate_version\x18\x02 \x01(\rR\fstateVersion\x123\n" +
+	"\tschedules\x18\x03 \x03(\v2\x15.actorlog.v1.ScheduleR\tschedules\x12%\n" +
+	"\x0ekeep_schedules\x18\x04 \x01(\bR\rkeepSchedules\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x05 \x01(\rR\n" +
+	"generation\x12&\n" +
+	"\x0fcreated_unix_ms\x18\x06 \x01(\x03R\rcreatedUnixMs\x12\x14\n" +
+	"\x05ended\x18\a \x01(\bR\x05ended\x12+\n" +
+	"\x06source\x18\b \x01(\v2\x13.actorlog.v1.SourceR\x06source\x12\x16\n" +
+	"\x06reason\x18\t \x01(\tR\x06reason\"\xa4\x01\n" +
 	"\x06Origin\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\x05R\tpartition\x12\x14\n" +
 	"\x05actor\x18\x02 \x01(\fR\x05actor\x12\x10\n" +
 	"\x03ref\x18\x03 \x01(\x03R\x03ref\x12\x16\n" +
 	"\x06number\x18\x04 \x01(\rR\x06number\x12\x18\n" +
 	"\asettled\x18\x05 \x01(\x03R\asettled\x12\"\n" +
-	"\x02by\x18\x06 \x01(\v2\x12.actorlog.v1.ActorR\x02by\"\xf1\t\n" +
+	"\x02by\x18\x06 \x01(\v2\x12.actorlog.v1.ActorR\x02by\"\xa3\n" +
+	"\n" +
 	"\x06Action\x12(\n" +
 	"\x05actor\x18\x01 \x01(\v2\x12.actorlog.v1.ActorR\x05actor\x12\x1d\n" +
 	"\n" +
@@ -4283,7 +4513,8 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\x0esocket_message\x18\x1f \x01(\v2\x1a.actorlog.v1.SocketMessageH\x00R\rsocketMessage\x12*\n" +
 	"\x05sleep\x18  \x01(\v2\x12.actorlog.v1.SleepH\x00R\x05sleep\x12'\n" +
 	"\x04wake\x18! \x01(\v2\x11.actorlog.v1.WakeH\x00R\x04wake\x120\n" +
-	"\adismiss\x18\" \x01(\v2\x14.actorlog.v1.DismissH\x00R\adismissB\x06\n" +
+	"\adismiss\x18\" \x01(\v2\x14.actorlog.v1.DismissH\x00R\adismiss\x120\n" +
+	"\arestore\x18# \x01(\v2\x14.actorlog.v1.RestoreH\x00R\arestoreB\x06\n" +
 	"\x04bodyB\n" +
 	"\n" +
 	"\b_unparks\"\xe0\x01\n" +
@@ -4540,7 +4771,7 @@ func file_actorlog_v1_records_proto_rawDescGZIP() []byte {
 }
 
 var file_actorlog_v1_records_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_actorlog_v1_records_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_actorlog_v1_records_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_actorlog_v1_records_proto_goTypes = []any{
 	(Lifecycle)(0),        // 0: actorlog.v1.Lifecycle
 	(Creation_Policy)(0),  // 1: actorlog.v1.Creation.Policy
@@ -4567,30 +4798,32 @@ var file_actorlog_v1_records_proto_goTypes = []any{
 	(*Sleep)(nil),         // 22: actorlog.v1.Sleep
 	(*Dismiss)(nil),       // 23: actorlog.v1.Dismiss
 	(*Wake)(nil),          // 24: actorlog.v1.Wake
-	(*Origin)(nil),        // 25: actorlog.v1.Origin
-	(*Action)(nil),        // 26: actorlog.v1.Action
-	(*Connection)(nil),    // 27: actorlog.v1.Connection
-	(*Disconnected)(nil),  // 28: actorlog.v1.Disconnected
-	(*Frame)(nil),         // 29: actorlog.v1.Frame
-	(*Schedule)(nil),      // 30: actorlog.v1.Schedule
-	(*Send)(nil),          // 31: actorlog.v1.Send
-	(*Error)(nil),         // 32: actorlog.v1.Error
-	(*Broadcast)(nil),     // 33: actorlog.v1.Broadcast
-	(*Outcome)(nil),       // 34: actorlog.v1.Outcome
-	(*Step)(nil),          // 35: actorlog.v1.Step
-	(*Head)(nil),          // 36: actorlog.v1.Head
-	(*Claim)(nil),         // 37: actorlog.v1.Claim
-	(*Parked)(nil),        // 38: actorlog.v1.Parked
-	(*QueuedMessage)(nil), // 39: actorlog.v1.QueuedMessage
-	(*Asked)(nil),         // 40: actorlog.v1.Asked
-	(*Settled)(nil),       // 41: actorlog.v1.Settled
-	(*KindCount)(nil),     // 42: actorlog.v1.KindCount
-	(*Recent)(nil),        // 43: actorlog.v1.Recent
-	(*RefRange)(nil),      // 44: actorlog.v1.RefRange
-	(*Snapshot)(nil),      // 45: actorlog.v1.Snapshot
-	(*Checkpoint)(nil),    // 46: actorlog.v1.Checkpoint
-	(*Sender)(nil),        // 47: actorlog.v1.Sender
-	(*Lease)(nil),         // 48: actorlog.v1.Lease
+	(*Source)(nil),        // 25: actorlog.v1.Source
+	(*Restore)(nil),       // 26: actorlog.v1.Restore
+	(*Origin)(nil),        // 27: actorlog.v1.Origin
+	(*Action)(nil),        // 28: actorlog.v1.Action
+	(*Connection)(nil),    // 29: actorlog.v1.Connection
+	(*Disconnected)(nil),  // 30: actorlog.v1.Disconnected
+	(*Frame)(nil),         // 31: actorlog.v1.Frame
+	(*Schedule)(nil),      // 32: actorlog.v1.Schedule
+	(*Send)(nil),          // 33: actorlog.v1.Send
+	(*Error)(nil),         // 34: actorlog.v1.Error
+	(*Broadcast)(nil),     // 35: actorlog.v1.Broadcast
+	(*Outcome)(nil),       // 36: actorlog.v1.Outcome
+	(*Step)(nil),          // 37: actorlog.v1.Step
+	(*Head)(nil),          // 38: actorlog.v1.Head
+	(*Claim)(nil),         // 39: actorlog.v1.Claim
+	(*Parked)(nil),        // 40: actorlog.v1.Parked
+	(*QueuedMessage)(nil), // 41: actorlog.v1.QueuedMessage
+	(*Asked)(nil),         // 42: actorlog.v1.Asked
+	(*Settled)(nil),       // 43: actorlog.v1.Settled
+	(*KindCount)(nil),     // 44: actorlog.v1.KindCount
+	(*Recent)(nil),        // 45: actorlog.v1.Recent
+	(*RefRange)(nil),      // 46: actorlog.v1.RefRange
+	(*Snapshot)(nil),      // 47: actorlog.v1.Snapshot
+	(*Checkpoint)(nil),    // 48: actorlog.v1.Checkpoint
+	(*Sender)(nil),        // 49: actorlog.v1.Sender
+	(*Lease)(nil),         // 50: actorlog.v1.Lease
 }
 var file_actorlog_v1_records_proto_depIdxs = []int32{
 	1,  // 0: actorlog.v1.Creation.policy:type_name -> actorlog.v1.Creation.Policy
@@ -4598,68 +4831,72 @@ var file_actorlog_v1_records_proto_depIdxs = []int32{
 	17, // 2: actorlog.v1.Complete.completions:type_name -> actorlog.v1.Completion
 	10, // 3: actorlog.v1.Request.headers:type_name -> actorlog.v1.Header
 	10, // 4: actorlog.v1.Response.headers:type_name -> actorlog.v1.Header
-	3,  // 5: actorlog.v1.Origin.by:type_name -> actorlog.v1.Actor
-	3,  // 6: actorlog.v1.Action.actor:type_name -> actorlog.v1.Actor
-	4,  // 7: actorlog.v1.Action.caller:type_name -> actorlog.v1.Caller
-	5,  // 8: actorlog.v1.Action.creation:type_name -> actorlog.v1.Creation
-	11, // 9: actorlog.v1.Action.handshake:type_name -> actorlog.v1.Handshake
-	25, // 10: actorlog.v1.Action.origin:type_name -> actorlog.v1.Origin
-	3,  // 11: actorlog.v1.Action.chain:type_name -> actorlog.v1.Actor
-	6,  // 12: actorlog.v1.Action.invoke:type_name -> actorlog.v1.Invoke
-	7,  // 13: actorlog.v1.Action.resolve:type_name -> actorlog.v1.Resolve
-	8,  // 14: actorlog.v1.Action.read:type_name -> actorlog.v1.Read
-	9,  // 15: actorlog.v1.Action.destroy:type_name -> actorlog.v1.Destroy
-	12, // 16: actorlog.v1.Action.connect:type_name -> actorlog.v1.Connect
-	13, // 17: actorlog.v1.Action.disconnect:type_name -> actorlog.v1.Disconnect
-	14, // 18: actorlog.v1.Action.subscribe:type_name -> actorlog.v1.Subscribe
-	15, // 19: actorlog.v1.Action.fire:type_name -> actorlog.v1.Fire
-	16, // 20: actorlog.v1.Action.enqueue:type_name -> actorlog.v1.Enqueue
-	18, // 21: actorlog.v1.Action.complete:type_name -> actorlog.v1.Complete
-	19, // 22: actorlog.v1.Action.request:type_name -> actorlog.v1.Request
-	21, // 23: actorlog.v1.Action.socket_message:type_name -> actorlog.v1.SocketMessage
-	22, // 24: actorlog.v1.Action.sleep:type_name -> actorlog.v1.Sleep
-	24, // 25: actorlog.v1.Action.wake:type_name -> actorlog.v1.Wake
-	23, // 26: actorlog.v1.Action.dismiss:type_name -> actorlog.v1.Dismiss
-	32, // 27: actorlog.v1.Disconnected.error:type_name -> actorlog.v1.Error
-	21, // 28: actorlog.v1.Frame.message:type_name -> actorlog.v1.SocketMessage
-	2,  // 29: actorlog.v1.Schedule.missed:type_name -> actorlog.v1.Schedule.Missed
-	3,  // 30: actorlog.v1.Send.actor:type_name -> actorlog.v1.Actor
-	5,  // 31: actorlog.v1.Send.creation:type_name -> actorlog.v1.Creation
-	6,  // 32: actorlog.v1.Send.invoke:type_name -> actorlog.v1.Invoke
-	3,  // 33: actorlog.v1.Outcome.actor:type_name -> actorlog.v1.Actor
-	26, // 34: actorlog.v1.Outcome.action:type_name -> actorlog.v1.Action
-	32, // 35: actorlog.v1.Outcome.error:type_name -> actorlog.v1.Error
-	33, // 36: actorlog.v1.Outcome.broadcasts:type_name -> actorlog.v1.Broadcast
-	0,  // 37: actorlog.v1.Outcome.lifecycle:type_name -> actorlog.v1.Lifecycle
-	30, // 38: actorlog.v1.Outcome.scheduled:type_name -> actorlog.v1.Schedule
-	31, // 39: actorlog.v1.Outcome.sends:type_name -> actorlog.v1.Send
-	27, // 40: actorlog.v1.Outcome.connected:type_name -> actorlog.v1.Connection
-	28, // 41: actorlog.v1.Outcome.disconnected:type_name -> actorlog.v1.Disconnected
-	29, // 42: actorlog.v1.Outcome.frames:type_name -> actorlog.v1.Frame
-	17, // 43: actorlog.v1.Outcome.completed:type_name -> actorlog.v1.Completion
-	20, // 44: actorlog.v1.Outcome.response:type_name -> actorlog.v1.Response
-	3,  // 45: actorlog.v1.Step.actor:type_name -> actorlog.v1.Actor
-	32, // 46: actorlog.v1.Step.error:type_name -> actorlog.v1.Error
-	36, // 47: actorlog.v1.Claim.head:type_name -> actorlog.v1.Head
-	25, // 48: actorlog.v1.Asked.origin:type_name -> actorlog.v1.Origin
-	3,  // 49: actorlog.v1.Snapshot.actor:type_name -> actorlog.v1.Actor
-	43, // 50: actorlog.v1.Snapshot.recent:type_name -> actorlog.v1.Recent
-	44, // 51: actorlog.v1.Snapshot.refused:type_name -> actorlog.v1.RefRange
-	27, // 52: actorlog.v1.Snapshot.connections:type_name -> actorlog.v1.Connection
-	30, // 53: actorlog.v1.Snapshot.schedules:type_name -> actorlog.v1.Schedule
-	39, // 54: actorlog.v1.Snapshot.queue:type_name -> actorlog.v1.QueuedMessage
-	40, // 55: actorlog.v1.Snapshot.asked:type_name -> actorlog.v1.Asked
-	41, // 56: actorlog.v1.Snapshot.settled:type_name -> actorlog.v1.Settled
-	35, // 57: actorlog.v1.Snapshot.steps:type_name -> actorlog.v1.Step
-	47, // 58: actorlog.v1.Checkpoint.senders:type_name -> actorlog.v1.Sender
-	42, // 59: actorlog.v1.Checkpoint.kinds:type_name -> actorlog.v1.KindCount
-	38, // 60: actorlog.v1.Checkpoint.parked:type_name -> actorlog.v1.Parked
-	36, // 61: actorlog.v1.Checkpoint.head:type_name -> actorlog.v1.Head
-	62, // [62:62] is the sub-list for method output_type
-	62, // [62:62] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	3,  // 5: actorlog.v1.Source.actor:type_name -> actorlog.v1.Actor
+	32, // 6: actorlog.v1.Restore.schedules:type_name -> actorlog.v1.Schedule
+	25, // 7: actorlog.v1.Restore.source:type_name -> actorlog.v1.Source
+	3,  // 8: actorlog.v1.Origin.by:type_name -> actorlog.v1.Actor
+	3,  // 9: actorlog.v1.Action.actor:type_name -> actorlog.v1.Actor
+	4,  // 10: actorlog.v1.Action.caller:type_name -> actorlog.v1.Caller
+	5,  // 11: actorlog.v1.Action.creation:type_name -> actorlog.v1.Creation
+	11, // 12: actorlog.v1.Action.handshake:type_name -> actorlog.v1.Handshake
+	27, // 13: actorlog.v1.Action.origin:type_name -> actorlog.v1.Origin
+	3,  // 14: actorlog.v1.Action.chain:type_name -> actorlog.v1.Actor
+	6,  // 15: actorlog.v1.Action.invoke:type_name -> actorlog.v1.Invoke
+	7,  // 16: actorlog.v1.Action.resolve:type_name -> actorlog.v1.Resolve
+	8,  // 17: actorlog.v1.Action.read:type_name -> actorlog.v1.Read
+	9,  // 18: actorlog.v1.Action.destroy:type_name -> actorlog.v1.Destroy
+	12, // 19: actorlog.v1.Action.connect:type_name -> actorlog.v1.Connect
+	13, // 20: actorlog.v1.Action.disconnect:type_name -> actorlog.v1.Disconnect
+	14, // 21: actorlog.v1.Action.subscribe:type_name -> actorlog.v1.Subscribe
+	15, // 22: actorlog.v1.Action.fire:type_name -> actorlog.v1.Fire
+	16, // 23: actorlog.v1.Action.enqueue:type_name -> actorlog.v1.Enqueue
+	18, // 24: actorlog.v1.Action.complete:type_name -> actorlog.v1.Complete
+	19, // 25: actorlog.v1.Action.request:type_name -> actorlog.v1.Request
+	21, // 26: actorlog.v1.Action.socket_message:type_name -> actorlog.v1.SocketMessage
+	22, // 27: actorlog.v1.Action.sleep:type_name -> actorlog.v1.Sleep
+	24, // 28: actorlog.v1.Action.wake:type_name -> actorlog.v1.Wake
+	23, // 29: actorlog.v1.Action.dismiss:type_name -> actorlog.v1.Dismiss
+	26, // 30: actorlog.v1.Action.restore:type_name -> actorlog.v1.Restore
+	34, // 31: actorlog.v1.Disconnected.error:type_name -> actorlog.v1.Error
+	21, // 32: actorlog.v1.Frame.message:type_name -> actorlog.v1.SocketMessage
+	2,  // 33: actorlog.v1.Schedule.missed:type_name -> actorlog.v1.Schedule.Missed
+	3,  // 34: actorlog.v1.Send.actor:type_name -> actorlog.v1.Actor
+	5,  // 35: actorlog.v1.Send.creation:type_name -> actorlog.v1.Creation
+	6,  // 36: actorlog.v1.Send.invoke:type_name -> actorlog.v1.Invoke
+	3,  // 37: actorlog.v1.Outcome.actor:type_name -> actorlog.v1.Actor
+	28, // 38: actorlog.v1.Outcome.action:type_name -> actorlog.v1.Action
+	34, // 39: actorlog.v1.Outcome.error:type_name -> actorlog.v1.Error
+	35, // 40: actorlog.v1.Outcome.broadcasts:type_name -> actorlog.v1.Broadcast
+	0,  // 41: actorlog.v1.Outcome.lifecycle:type_name -> actorlog.v1.Lifecycle
+	32, // 42: actorlog.v1.Outcome.scheduled:type_name -> actorlog.v1.Schedule
+	33, // 43: actorlog.v1.Outcome.sends:type_name -> actorlog.v1.Send
+	29, // 44: actorlog.v1.Outcome.connected:type_name -> actorlog.v1.Connection
+	30, // 45: actorlog.v1.Outcome.disconnected:type_name -> actorlog.v1.Disconnected
+	31, // 46: actorlog.v1.Outcome.frames:type_name -> actorlog.v1.Frame
+	17, // 47: actorlog.v1.Outcome.completed:type_name -> actorlog.v1.Completion
+	20, // 48: actorlog.v1.Outcome.response:type_name -> actorlog.v1.Response
+	3,  // 49: actorlog.v1.Step.actor:type_name -> actorlog.v1.Actor
+	34, // 50: actorlog.v1.Step.error:type_name -> actorlog.v1.Error
+	38, // 51: actorlog.v1.Claim.head:type_name -> actorlog.v1.Head
+	27, // 52: actorlog.v1.Asked.origin:type_name -> actorlog.v1.Origin
+	3,  // 53: actorlog.v1.Snapshot.actor:type_name -> actorlog.v1.Actor
+	45, // 54: actorlog.v1.Snapshot.recent:type_name -> actorlog.v1.Recent
+	46, // 55: actorlog.v1.Snapshot.refused:type_name -> actorlog.v1.RefRange
+	29, // 56: actorlog.v1.Snapshot.connections:type_name -> actorlog.v1.Connection
+	32, // 57: actorlog.v1.Snapshot.schedules:type_name -> actorlog.v1.Schedule
+	41, // 58: actorlog.v1.Snapshot.queue:type_name -> actorlog.v1.QueuedMessage
+	42, // 59: actorlog.v1.Snapshot.asked:type_name -> actorlog.v1.Asked
+	43, // 60: actorlog.v1.Snapshot.settled:type_name -> actorlog.v1.Settled
+	37, // 61: actorlog.v1.Snapshot.steps:type_name -> actorlog.v1.Step
+	49, // 62: actorlog.v1.Checkpoint.senders:type_name -> actorlog.v1.Sender
+	44, // 63: actorlog.v1.Checkpoint.kinds:type_name -> actorlog.v1.KindCount
+	40, // 64: actorlog.v1.Checkpoint.parked:type_name -> actorlog.v1.Parked
+	38, // 65: actorlog.v1.Checkpoint.head:type_name -> actorlog.v1.Head
+	66, // [66:66] is the sub-list for method output_type
+	66, // [66:66] is the sub-list for method input_type
+	66, // [66:66] is the sub-list for extension type_name
+	66, // [66:66] is the sub-list for extension extendee
+	0,  // [0:66] is the sub-list for field type_name
 }
 
 func init() { file_actorlog_v1_records_proto_init() }
@@ -4667,7 +4904,7 @@ func file_actorlog_v1_records_proto_init() {
 	if File_actorlog_v1_records_proto != nil {
 		return
 	}
-	file_actorlog_v1_records_proto_msgTypes[23].OneofWrappers = []any{
+	file_actorlog_v1_records_proto_msgTypes[25].OneofWrappers = []any{
 		(*Action_Invoke)(nil),
 		(*Action_Resolve)(nil),
 		(*Action_Read)(nil),
@@ -4683,17 +4920,18 @@ func file_actorlog_v1_records_proto_init() {
 		(*Action_Sleep)(nil),
 		(*Action_Wake)(nil),
 		(*Action_Dismiss)(nil),
+		(*Action_Restore)(nil),
 	}
-	file_actorlog_v1_records_proto_msgTypes[31].OneofWrappers = []any{}
-	file_actorlog_v1_records_proto_msgTypes[32].OneofWrappers = []any{}
+	file_actorlog_v1_records_proto_msgTypes[33].OneofWrappers = []any{}
 	file_actorlog_v1_records_proto_msgTypes[34].OneofWrappers = []any{}
+	file_actorlog_v1_records_proto_msgTypes[36].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_actorlog_v1_records_proto_rawDesc), len(file_actorlog_v1_records_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   46,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
