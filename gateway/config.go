@@ -45,7 +45,7 @@ type Config struct {
 
 	// MaxSubscribing is how many event streams may be asking their actors at once, and MaxRecoveries how many passes over the log may be
 	// under way to read back what they missed, each for all who wait for its shard. Others wait: so do not all calls, when all
-	// subscribers of a gateway that died come to this one. Default 64 and 2.
+	// subscribers of a gateway that died come to this one. Default 16 and 2.
 	MaxSubscribing, MaxRecoveries int
 
 	// ResolveTimeout bounds looking up or creating an actor, and opening a connection to it. Default 15 s.
@@ -146,7 +146,7 @@ func (c *Config) setDefaults() {
 	def(&c.SessionBufferBytes, 8<<20)
 	def(&c.MaxInFlight, 32)
 	def(&c.MaxSubscriptions, 1024)
-	def(&c.MaxSubscribing, 64)
+	def(&c.MaxSubscribing, 16)
 	def(&c.MaxRecoveries, 2)
 	defTime(&c.ResolveTimeout, 15*time.Second)
 	defTime(&c.WriteTimeout, 10*time.Second)

@@ -37,11 +37,12 @@ func (g *Gateway) newSockets(maxMessage int) *melody.Melody {
 	m.Config.MaxMessageSize = int64(maxMessage)
 	m.Config.MessageBufferSize = g.cfg.SessionBuffer + closingFrames
 	m.Upgrader = &websocket.Upgrader{
-		ReadBufferSize:  1 << 10,
-		WriteBufferSize: 4 << 10,
-		WriteBufferPool: new(sync.Pool), // an idle socket holds none
-		Subprotocols:    []string{subprotocol},
-		CheckOrigin:     func(*http.Request) bool { return true }, // crossOrigin has decided
+		HandshakeTimeout: g.cfg.WriteTimeout,
+		ReadBufferSize:   1 << 10,
+		WriteBufferSize:  4 << 10,
+		WriteBufferPool:  new(sync.Pool), // an idle socket holds none
+		Subprotocols:     []string{subprotocol},
+		CheckOrigin:      func(*http.Request) bool { return true }, // crossOrigin has decided
 		// Compression costs memory per socket, and clients do without.
 		EnableCompression: false,
 		Error: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
@@ -53,6 +54,7 @@ func (g *Gateway) newSockets(maxMessage int) *melody.Melody {
 	}
 	m.HandleConnect(func(out *melody.Session) {
 		s := sessionOf(out)
+		defer s.upgraded()
 		if s.attach(out) {
 			s.start(out.Request.Context())
 		}
@@ -188,6 +190,14 @@ func (g *Gateway) serveSocket(c *gin.Context, s *session) {
 		return
 	}
 	defer g.sessions.leaveSocket(s)
+	// Work that waits for a processor delays all other work that does. So it waits here, where it delays nobody: see Gateway.upgrading.
+	select {
+	case g.upgrading <- struct{}{}:
+	case <-ctx.Done():
+		return // the client has gone
+	}
+	s.upgraded = sync.OnceFunc(func() { <-g.upgrading })
+	defer s.upgraded()
 	if g.draining() {
 		s.goAway()
 	}

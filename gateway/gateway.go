@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"sync"
 	"time"
 
@@ -39,6 +40,9 @@ type Gateway struct {
 	// recoveries are of event streams, and subscribing holds one element for each that asks its actor.
 	recoveries  recoveries
 	subscribing chan struct{}
+	// upgrading holds one element for each socket that is being made. All that come at once would keep the processors from everything else for
+	// seconds, because who is ready to run is served in turn.
+	upgrading chan struct{}
 
 	// closing is closed when Shutdown begins: streams end, readiness is denied.
 	closing   chan struct{}
@@ -64,6 +68,7 @@ func New(client *remote.Client, cfg Config) (*Gateway, error) {
 	g.sessions.init()
 	g.farewells.init(g)
 	g.recoveries.init(g)
+	g.upgrading = make(chan struct{}, runtime.GOMAXPROCS(0))
 	g.subscribing = make(chan struct{}, cfg.MaxSubscribing)
 	g.opening, g.stopOpening = context.WithCancel(context.Background())
 	g.sockets, g.raws = g.newSockets(cfg.MaxIncomingMessageBytes), g.newSockets(cfg.MaxSocketMessageBytes)

@@ -47,6 +47,7 @@ type session struct {
 	idempotencyKey string                    // prefix of the keys of its actions; empty for none
 	start          func(ctx context.Context) // what to do once the socket is there
 	subscription   *subscription             // of a socket of .../events; it has no connection, and the reader is the subscription's
+	upgraded       func()                    // lets the next one upgrade; to be called once or more
 	work           sync.WaitGroup            // goroutines of its own, which end soon after it
 	opened         time.Time
 	from           caller                    // its principal is set, at the latest, before admitted is closed
