@@ -128,15 +128,18 @@ func (c *chain) search(ctx context.Context, before, most int64) (last *Event, er
 
 // head is the actor's last event: after the last checkpoint, or else where its snapshot says.
 func (c *chain) head(ctx context.Context) (last *Event, err error) {
+	_, end, err := c.r.bounds(ctx, c.partition)
+	if err != nil {
+		return nil, err
+	}
+	if last, err = c.search(ctx, end, 2*machine.ReadBack); last != nil || !errors.Is(err, errEnough) {
+		return last, err // one that is busy
+	}
 	mark, err := c.r.checkpoint(ctx, c.partition)
 	if err != nil {
 		return nil, err
 	}
 	if mark == nil {
-		_, end, err := c.r.bounds(ctx, c.partition)
-		if err != nil {
-			return nil, err
-		}
 		return c.search(ctx, end, 0)
 	}
 	err = c.r.since(ctx, c.partition, mark, &c.hash, func(e *Event) error {

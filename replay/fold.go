@@ -43,31 +43,38 @@ func (r *Reader) FoldShard(ctx context.Context, partition int32, to int64, wante
 func (r *Reader) Fold(ctx context.Context, hash schemas.Hash, to int64) iter.Seq2[Moment, error] {
 	return func(yield func(Moment, error) bool) {
 		f := folds{actors: make(map[schemas.Hash]machine.Actor, 1)}
-		events, err := r.recent(ctx, hash, to)
-		if err == nil {
-			for _, e := range events {
-				if m, ok := f.fold(e); ok && !yield(m, nil) {
-					return
-				}
+		for e, err := range r.Events(ctx, hash, to) {
+			if err != nil {
+				yield(Moment{}, err)
+				return
 			}
+			if m, ok := f.fold(e); ok && !yield(m, nil) {
+				return
+			}
+		}
+		if f.gone != nil {
+			yield(Moment{}, f.gone)
+		}
+	}
+}
+
+// Events goes through the events of one actor that stand below offset to (0: all), oldest first: from what the chain of previous events finds if they are few, else by a
+// scan of the partition. Where not all are kept, it begins with the first that is. The sequence ends after an error.
+func (r *Reader) Events(ctx context.Context, hash schemas.Hash, to int64) iter.Seq2[*Event, error] {
+	return func(yield func(*Event, error) bool) {
+		events, err := r.recent(ctx, hash, to, maxCollected)
+		if errors.Is(err, errEnough) {
+			r.History(ctx, hash, Range{To: to})(yield)
 			return
 		}
-		if errors.Is(err, errEnough) {
-			err = nil
-			for e, scanErr := range r.History(ctx, hash, Range{To: to}) {
-				if err = scanErr; err != nil {
-					break
-				}
-				if m, ok := f.fold(e); ok && !yield(m, nil) {
-					return
-				}
-			}
-			if err == nil && f.gone != nil {
-				err = f.gone
-			}
-		}
 		if err != nil {
-			yield(Moment{}, err)
+			yield(nil, err)
+			return
+		}
+		for _, e := range events {
+			if !yield(e, nil) {
+				return
+			}
 		}
 	}
 }
@@ -147,8 +154,8 @@ const (
 	minHops       = 64
 )
 
-// recent is all events of an actor below an offset, oldest first, if they are few; errEnough if not.
-func (r *Reader) recent(ctx context.Context, hash schemas.Hash, to int64) ([]*Event, error) {
+// recent is all events of an actor below an offset, oldest first, if they are at most so many, and few enough for it to be worth while; errEnough if not.
+func (r *Reader) recent(ctx context.Context, hash schemas.Hash, to int64, most int) ([]*Event, error) {
 	partition := r.Partition(hash)
 	start, end, err := r.bounds(ctx, partition)
 	if err != nil {
@@ -157,19 +164,12 @@ func (r *Reader) recent(ctx context.Context, hash schemas.Hash, to int64) ([]*Ev
 	if to > 0 {
 		end = min(end, to)
 	}
-	most := int(min(max((end-start)/recordsPerHop, minHops), maxCollected))
+	most = int(min(max((end-start)/recordsPerHop, minHops), int64(most)))
 	var events []*Event
 	bytes := 0
 	for e, err := range r.Back(ctx, hash, to) {
-		if errors.Is(err, ErrGone) {
-			// What is kept whole begins with the first life that does.
-			for i, e := range slices.Backward(events) {
-				if e.creates() {
-					events = events[:i+1]
-					slices.Reverse(events)
-					return events, nil
-				}
-			}
+		if errors.Is(err, ErrGone) && len(events) > 0 {
+			break
 		}
 		if err != nil {
 			return nil, err

@@ -10,8 +10,11 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/actorlog/actorlog/actors/remote"
 	"github.com/actorlog/actorlog/cmd/internal/app"
+	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/eventlog/kafkalog"
+	"github.com/actorlog/actorlog/examples/refunds"
 	"github.com/actorlog/actorlog/web"
 )
 
@@ -21,6 +24,11 @@ type cli struct {
 	Parked   parkedCmd   `cmd:"" help:"See what was set aside because workers did not survive it, and have it run again or dismiss it."`
 	Audit    auditCmd    `cmd:"" help:"Ask what happened, and whether the log is what was written."`
 	Capacity capacityCmd `cmd:"" help:"Predict how many brokers, workers and gateways it takes for so many actors, actions and sockets."`
+	History  historyCmd  `cmd:"" help:"What happened to an actor, event by event."`
+	State    stateCmd    `cmd:"" help:"The state of an actor, now or after any event of its history."`
+	Diff     diffCmd     `cmd:"" help:"What changed of an actor between two points of its history."`
+	Step     stepCmd     `cmd:"" help:"Walk through the history of an actor, forward and backward: n, p, g POINT, q; as keys in a terminal, else as lines."`
+	Why      whyCmd      `cmd:"" help:"Why an event happened, across actors, and what came of it."`
 	app.Log  `group:"Logs"`
 }
 
@@ -42,7 +50,8 @@ type devCmd struct {
 	app.Topics  `group:"Embedded broker"`
 	app.Worker  `group:"Worker"`
 	app.Gateway `group:"Gateway"`
-	TLS         bool `group:"Gateway" help:"Serve HTTPS with HTTP/2, with a certificate for localhost that is signed by itself and kept with the data." env:"ACTORLOG_TLS"`
+	TLS         bool   `group:"Gateway" help:"Serve HTTPS with HTTP/2, with a certificate for localhost that is signed by itself and kept with the data." env:"ACTORLOG_TLS"`
+	Seed        string `group:"Examples" help:"Have something happen to example actors first: refunds, in which docs/debugging.md looks for a bug." enum:",refunds" default:""`
 }
 
 // Run implements the command.
@@ -80,12 +89,29 @@ func (c *devCmd) Run(ctx context.Context, log *zap.Logger) error {
 		}
 		return err
 	})
+	if c.Seed != "" {
+		group.Go(func() error { return seed(gatewayCtx, brokers, log) })
+	}
 	group.Go(func() error {
 		defer stopWorker()
 		c.Gateway.Before = web.Handler
 		return c.Gateway.Run(gatewayCtx, brokers, l, log)
 	})
 	return group.Wait()
+}
+
+// seed has something happen that is worth looking at.
+func seed(ctx context.Context, brokers eventlog.Log, log *zap.Logger) error {
+	client, err := remote.Open(brokers, remote.Config{Logger: log})
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if err := refunds.Seed(ctx, client); err != nil {
+		return err
+	}
+	log.Info("seeded: ask for the state of wallet ann, or see docs/debugging.md")
+	return nil
 }
 
 type brokerCmd struct {

@@ -66,6 +66,7 @@ var Table = []Package{
 	{"examples/fanout", 2, Free},
 	{"examples/lobby", 2, Free},
 	{"examples/metronome", 2, Free},
+	{"examples/refunds", 2, Free},
 	{"examples/register", 2, Free},
 	{"examples/tasks", 2, Free},
 	{"examples/votes", 2, Free},

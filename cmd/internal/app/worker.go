@@ -20,6 +20,7 @@ import (
 	"github.com/actorlog/actorlog/examples/fanout"
 	"github.com/actorlog/actorlog/examples/lobby"
 	"github.com/actorlog/actorlog/examples/metronome"
+	"github.com/actorlog/actorlog/examples/refunds"
 	"github.com/actorlog/actorlog/examples/register"
 	"github.com/actorlog/actorlog/examples/tasks"
 	"github.com/actorlog/actorlog/examples/votes"
@@ -51,6 +52,7 @@ func (w Worker) Run(ctx context.Context, brokers eventlog.Log, id, dataDir strin
 	votes.Register(registry)
 	fanout.Register(registry)
 	metronome.Register(registry)
+	refunds.Register(registry)
 	register.Register(registry)
 	log = log.Named("worker")
 	worker, err := host.Open(brokers, registry, host.Config{

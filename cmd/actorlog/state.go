@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"os"
+
+	"go.uber.org/zap"
+
+	"github.com/actorlog/actorlog/replay"
+	"github.com/actorlog/actorlog/schemas"
+)
+
+type stateCmd struct {
+	reading
+	whom
+	At  string `help:"After which event: a position (3:5310), the number of an event (7, or -1 for the last), a time (2026-11-23T06:31:04Z), or how long ago (15m). Default: now." placeholder:"POINT"`
+	All bool   `help:"All that the actor is, as one JSON object: its state, life, connections, schedules and queues."`
+}
+
+// Run implements the command.
+func (c *stateCmd) Run(ctx context.Context, log *zap.Logger) error {
+	at, err := point("--at", c.At)
+	if err != nil {
+		return err
+	}
+	hash, err := c.hash()
+	if err != nil {
+		return err
+	}
+	return c.with(ctx, log, func(r *replay.Reader) error {
+		a, err := r.State(ctx, hash, at)
+		if err != nil {
+			return err
+		}
+		if a.LastOffset < 0 && at.IsNow() {
+			return c.unknown()
+		}
+		v := replay.ViewOf(&a, r.Partition(hash))
+		if c.All {
+			return indented(os.Stdout, v)
+		}
+		return indented(os.Stdout, v.State)
+	})
+}
+
+type diffCmd struct {
+	reading
+	whom
+	From  string `help:"The earlier point: a position, the number of an event, a time, or how long ago. Default: just before the event at --to." placeholder:"POINT"`
+	To    string `help:"The later point. Default: now." placeholder:"POINT"`
+	Patch bool   `help:"Print the difference of the states as a JSON Patch (RFC 6902), on one line."`
+	JSON  bool   `name:"json" help:"Print patch and changes as one JSON object."`
+}
+
+// Run implements the command.
+func (c *diffCmd) Run(ctx context.Context, log *zap.Logger) error {
+	from, err := point("--from", c.From)
+	if err != nil {
+		return err
+	}
+	to, err := point("--to", c.To)
+	if err != nil {
+		return err
+	}
+	hash, err := c.hash()
+	if err != nil {
+		return err
+	}
+	return c.with(ctx, log, func(r *replay.Reader) error {
+		after, err := r.State(ctx, hash, to)
+		if err != nil {
+			return err
+		}
+		if after.LastOffset < 0 && to.IsNow() {
+			return c.unknown()
+		}
+		if c.From == "" {
+			from = replay.Point{Position: &schemas.Position{Partition: r.Partition(hash), Offset: max(0, after.LastOffset-1)}}
+		}
+		before, err := r.State(ctx, hash, from)
+		if err != nil {
+			return err
+		}
+		d, err := replay.Diff(&before, &after)
+		switch {
+		case err != nil:
+			return err
+		case c.Patch:
+			return jsonLine(os.Stdout, d.Patch)
+		case c.JSON:
+			return indented(os.Stdout, d)
+		}
+		printDifference(os.Stdout, d, "")
+		return nil
+	})
+}
