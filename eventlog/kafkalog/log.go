@@ -484,7 +484,7 @@ func (l *Log) verifyConfigs(ctx context.Context) error {
 		rr := kmsg.NewDescribeConfigsRequestResource()
 		rr.ResourceType = kmsg.ConfigResourceTypeTopic
 		rr.ResourceName = l.topics[i].name
-		rr.ConfigNames = []string{"max.message.bytes", "cleanup.policy", minInsyncReplicas, uncleanElection, writeCaching}
+		rr.ConfigNames = []string{"max.message.bytes", "cleanup.policy", minInsyncReplicas, uncleanElection, writeCaching, retention}
 		req.Resources = append(req.Resources, rr)
 	}
 	resp, err := req.RequestWith(ctx, l.cl)
@@ -511,6 +511,8 @@ func (l *Log) verifyConfigs(ctx context.Context) error {
 					if n, err := strconv.Atoi(*rc.Value); err == nil && n > 0 {
 						info.maxBytes = min(n, 64<<20)
 					}
+				case retention:
+					l.warnOfRetention(t, info.name, *rc.Value)
 				case "cleanup.policy":
 					compact := strings.Contains(*rc.Value, "compact")
 					if log := t == eventlog.Actions || t == eventlog.Events; log && compact {
@@ -521,6 +523,23 @@ func (l *Log) verifyConfigs(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// retention is how long a topic keeps records, in ms; -1 is for ever.
+const retention = "retention.ms"
+
+// warnOfRetention says that a topic keeps its records for another time than this process was told. What the process was not told is the operator's choice.
+func (l *Log) warnOfRetention(t eventlog.Topic, name, is string) {
+	told := (t == eventlog.Actions && l.cfg.ActionsRetention != DefaultActionsRetention) || (t == eventlog.Events && l.cfg.EventsRetention != 0)
+	if !told || l.cfg.Logger == nil {
+		return
+	}
+	for _, kv := range l.topicConfigs(t) {
+		if kv[0] == retention && kv[1] != is {
+			l.cfg.Logger.Warn("the topic was made with another retention, which stays: change it with the brokers' tools",
+				zap.String("topic", name), zap.String(retention, is), zap.String("wanted", kv[1]))
+		}
+	}
 }
 
 // Settings that decide whether an acknowledged record can be lost.

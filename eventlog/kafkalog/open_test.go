@@ -217,6 +217,8 @@ func TestOpen_WarnsOfSettingsThatLoseAcknowledgedRecords(t *testing.T) {
 	alterConfigs(t, open(t, c.ListenAddrs()[0], Config{}), kmsg.ConfigResourceTypeTopic, name+".events", map[string]string{"min.insync.replicas": "2"})
 	require.Empty(t, warnings(Config{Prefix: name}))
 	require.Empty(t, warnings(Config{Prefix: prefix(), ReplicationFactor: 1}))
+	// Retention is what the topic was made with; whoever wants another one is told.
+	require.Equal(t, []string{"the topic was made with another retention, which stays"}, warnings(Config{Prefix: name, EventsRetention: time.Hour}))
 }
 
 func TestDurabilityWarnings(t *testing.T) {

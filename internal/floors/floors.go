@@ -55,6 +55,7 @@ var Table = []Package{
 
 	{"actors/actorhttp", 2, Free},
 	{"actors/machine", 2, Pure},
+	{"eventlog/archive", 2, Free},
 	{"eventlog/kafkalog", 2, Free},
 	{"eventlog/logtest", 2, Free},
 	{"eventlog/memlog", 2, Free},
@@ -115,6 +116,8 @@ var Onlys = []Only{
 		"everybody else speaks to eventlog.Log; bench measures the bare client beside it"},
 	{"github.com/cockroachdb/pebble", []string{"actors/host", "bench"}, true,
 		"the local store is the host's cache of the log; nothing else may depend on it"},
+	{"eventlog/archive", []string{"cmd"}, false,
+		"only programs choose an adapter"},
 	{"github.com/gin-gonic/gin", []string{"gateway"}, true,
 		"HTTP is the gateway's"},
 	{"eventlog/kafkalog", []string{"cmd", "bench", "e2e", "docs/snippets"}, true,

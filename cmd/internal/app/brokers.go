@@ -20,6 +20,7 @@ type Topics struct {
 	Partitions     int32         `help:"Number of shards. Fixed when the topics are created; 0 takes what is there, and 32 for new topics." default:"0" env:"ACTORLOG_PARTITIONS"`
 	SessionTimeout time.Duration `help:"After how long without a heartbeat a worker is taken for dead and its shards are given to others. With --group-protocol consumer the brokers say it." default:"6s" env:"ACTORLOG_SESSION_TIMEOUT"`
 	GroupProtocol  string        `help:"How workers share the shards: classic, which all brokers speak, or consumer (KIP-848), where the brokers assign them; Apache Kafka 4.0 or later, better 4.3." enum:"classic,consumer" default:"classic" env:"ACTORLOG_GROUP_PROTOCOL"`
+	Storage
 }
 
 // Brokers flags: how to reach the brokers.
@@ -35,7 +36,7 @@ type Brokers struct {
 }
 
 // Open connects to the brokers and makes or checks the topics.
-func (b Brokers) Open(ctx context.Context, t Topics, role string, log *zap.Logger) (*kafkalog.Log, error) {
+func (b Brokers) Open(ctx context.Context, t Topics, role string, log *zap.Logger) (EventLog, error) {
 	cfg := kafkalog.Config{
 		Brokers: b.Brokers, Prefix: t.Prefix, Partitions: t.Partitions, ReplicationFactor: b.ReplicationFactor,
 		SessionTimeout: t.SessionTimeout, GroupProtocol: t.GroupProtocol, ClientID: "actorlog-" + role, Logger: log.Named("kafka"),
@@ -58,5 +59,10 @@ func (b Brokers) Open(ctx context.Context, t Topics, role string, log *zap.Logge
 			}
 		}
 	}
-	return kafkalog.Open(ctx, cfg)
+	t.configure(&cfg)
+	l, err := kafkalog.Open(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return t.over(l)
 }
