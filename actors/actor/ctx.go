@@ -79,10 +79,16 @@ func (c *Ctx) ActorID() string { return c.job.ID.String() }
 func (c *Ctx) RequestID() string { return c.job.Action.GetRequestId() }
 
 // WorkerID names the worker that runs the action.
-func (c *Ctx) WorkerID() string { return c.job.Env.WorkerID }
+func (c *Ctx) WorkerID() string {
+	c.job.looked(UnrecordedWorker)
+	return c.job.Env.WorkerID
+}
 
 // Region that the worker was told it is in; empty when it was told none.
-func (c *Ctx) Region() string { return c.job.Env.Region }
+func (c *Ctx) Region() string {
+	c.job.looked(UnrecordedWorker)
+	return c.job.Env.Region
+}
 
 // CodeVersion of the worker.
 func (c *Ctx) CodeVersion() string { return c.job.Env.CodeVersion }

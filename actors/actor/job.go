@@ -57,6 +57,30 @@ type Env struct {
 	Attempt func(fn func() error) error
 	// Progress is told how far the job is.
 	Progress Progress
+	// Unrecorded is told when the job looks at what no record has: a job that is run again may see something else there.
+	Unrecorded func(what Unrecorded)
+	// SkipVars leaves CreateVars out: there are no vars.
+	SkipVars bool
+}
+
+// Unrecorded is something that rules may look at, and that is not part of the history.
+type Unrecorded string
+
+// What is not recorded.
+const (
+	// UnrecordedVars is what CreateVars made for the activation; asked for where there is none.
+	UnrecordedVars Unrecorded = "the vars of the activation"
+	// UnrecordedHeaders is the request with its headers.
+	UnrecordedHeaders Unrecorded = "the headers of the request"
+	// UnrecordedWorker is the name or the region of the worker.
+	UnrecordedWorker Unrecorded = "the name or region of the worker"
+)
+
+// looked tells that the job looks at something that is not recorded.
+func (j *Job) looked(at Unrecorded) {
+	if j.Env.Unrecorded != nil {
+		j.Env.Unrecorded(at)
+	}
 }
 
 // Progress follows a job, from the goroutine that does it.
@@ -82,8 +106,8 @@ type Peers interface {
 
 // Done is what came of a job.
 type Done struct {
-	// Created: the actor was made. Woke: its activation began.
-	Created, Woke bool
+	// Created: the actor was made. Woke: its activation began. Hooked: with hooks.
+	Created, Woke, Hooked bool
 	// Base is the state after that, and BaseEffects what was asked until then. They stand even if Err is set. Base is nil
 	// when nothing happened.
 	Base        json.RawMessage
@@ -187,7 +211,7 @@ func (r *running) begin() (err error) {
 	r.c.rand.state ^= wakeDice
 	r.c.waking = true
 	defer func() { r.c.rand, r.c.waking = dice, false }()
-	if h.createVars != nil {
+	if h.createVars != nil && !job.Env.SkipVars {
 		r.phase("CreateVars")
 		if r.c.vars, err = h.createVars(r.live, r.c); err != nil {
 			return err
@@ -211,7 +235,7 @@ func (r *running) begin() (err error) {
 		}
 		r.done.BaseEffects = r.c.effects
 	}
-	r.done.Woke, r.done.Vars = true, r.c.vars
+	r.done.Woke, r.done.Hooked, r.done.Vars = true, h.wakes(), r.c.vars
 	return nil
 }
 

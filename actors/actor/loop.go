@@ -68,7 +68,12 @@ func (l *Loop) variables() any         { return l.host.Vars }
 func (c *Ctx) self() (Caller, Target) {
 	return c.Client(), Target{Kind: c.job.Kind, ID: c.job.ID.String()}
 }
-func (c *Ctx) variables() any { return c.vars }
+func (c *Ctx) variables() any {
+	if c.vars == nil {
+		c.job.looked(UnrecordedVars)
+	}
+	return c.vars
+}
 
 // Inside is a view from inside of an actor: a [Ctx] or a [Loop].
 type Inside interface {

@@ -46,6 +46,9 @@ type Response struct {
 // none. Its headers are not kept in the history, for they carry secrets.
 func (c *Ctx) Request() *Request {
 	a := c.job.Action
+	if a.GetHandshake() != nil || a.GetRequest() != nil {
+		c.job.looked(UnrecordedHeaders)
+	}
 	if c.request == nil && (a.GetHandshake() != nil || a.GetRequest() != nil) {
 		c.request = &Request{Method: "GET", Target: a.GetHandshake().GetTarget()}
 		headers := a.GetHandshake().GetHeaders()

@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -38,54 +37,31 @@ type execution struct {
 	hook     string
 	base     *actor.Done // what stands so far, nil if nothing does
 	steps    []*actorlogv1.Step
-	calls    map[callKey]uint32
+	calls    machine.Calls
 	done     chan struct{}
 	err      error
 	// asking is how many answers of other actors it waits for.
 	asking int
 }
 
-// callKey numbers calls: those of a wake apart from those of the action, which may run again without one.
-type callKey struct {
-	hash  schemas.Hash
-	space uint32
-}
-
-const wakeNumbers = actor.SendNumbers >> 1
-
 // start prepares a run. c.mu is held.
 func (s *shard) start(c *cell, turn uint64, it item, run *machine.Run) *execution {
 	x := &execution{
 		s: s, c: c, turn: turn, it: it, run: run, def: s.w.registry.Kind(run.Kind),
-		settled: c.head.LastOffset, began: time.Now(), steps: stepsOf(&c.head, it.ref),
+		settled: c.head.LastOffset, began: time.Now(), steps: c.head.StepsOf(it.ref), calls: run.Calls(),
 	}
-	x.job = actor.Job{
-		Namespace: run.Namespace, Kind: run.Kind, Key: run.Key, ID: run.ID, TimeMs: run.TimeMs, Ref: run.Ref,
-		Action: it.action, Invoke: run.Invoke, Create: run.Create, Input: run.Input,
-		State: c.head.State, StateVersion: c.head.StateVersion, Live: c.live, Wake: c.activation == nil,
-		Connections: c.head.Connections, Schedules: c.head.Schedules, Queue: c.head.Queue,
-		Env: actor.Env{
-			WorkerID: s.w.cfg.ID, Region: s.w.cfg.Region, CodeVersion: s.w.cfg.Version,
-			Peers: x, Steps: x, Attempt: attempt, Progress: x,
-		},
-	}
+	x.job = run.Job(&c.head, actor.Env{
+		WorkerID: s.w.cfg.ID, Region: s.w.cfg.Region, CodeVersion: s.w.cfg.Version,
+		Peers: x, Steps: x, Attempt: attempt, Progress: x,
+	})
+	x.job.Live, x.job.Wake = c.live, c.activation == nil
 	if c.activation != nil {
 		x.job.Vars = c.activation.vars
-	}
-	if run.Schedule != nil {
-		x.job.Occurrence = run.Schedule.OccurrenceUnixMs
 	}
 	x.deadline = x.actionDeadline()
 	c.running = x
 	x.timer = time.AfterFunc(time.Until(x.deadline), x.expire)
 	return x
-}
-
-func stepsOf(a *machine.Actor, ref int64) []*actorlogv1.Step {
-	if len(a.Steps) > 0 && a.Steps[0].Ref == ref {
-		return a.Steps
-	}
-	return nil
 }
 
 // actionDeadline is when the action must be done: at its timeout, or when whoever called stops waiting.
@@ -285,27 +261,15 @@ var errStopped = errors.New("the worker gives the actor away")
 
 // Ask implements actor.Peers.
 func (x *execution) Ask(ctx context.Context, hash schemas.Hash, a *actorlogv1.Action) (*actorlogv1.Outcome, error) {
-	chain := append(append([]*actorlogv1.Actor{}, x.it.action.Chain...), &actorlogv1.Actor{
-		Namespace: x.run.Namespace, Kind: x.run.Kind, Key: x.run.Key, Generation: x.run.ID.Generation,
-	})
-	for i, link := range chain {
-		if schemas.HashOf(link.Namespace, link.Kind, link.Key) == hash {
-			return nil, cycle(chain[i:])
-		}
+	chain, err := x.calls.Chain(hash)
+	if err != nil {
+		return nil, err
 	}
 	if err := x.settle(); err != nil {
 		return nil, err
 	}
 	x.mu.Lock()
-	if x.calls == nil {
-		x.calls = make(map[callKey]uint32)
-	}
-	key := callKey{hash: hash}
-	if x.hook == "CreateVars" || x.hook == "OnWake" {
-		key.space = wakeNumbers
-	}
-	number := key.space | x.calls[key]
-	x.calls[key]++
+	number := x.calls.Next(hash, x.hook)
 	deadline := x.deadline
 	x.mu.Unlock()
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
@@ -352,16 +316,6 @@ func (x *execution) abandon() {
 	c.turn++ // the cell stays busy: nobody runs it any more
 	x.timer.Stop()
 	x.cancel(errStopped)
-}
-
-// cycle says who waits for whom.
-func cycle(chain []*actorlogv1.Actor) error {
-	var b bytes.Buffer
-	for _, link := range chain {
-		fmt.Fprintf(&b, "%s/%s -> ", link.Kind, schemas.Key(link.Key))
-	}
-	fmt.Fprintf(&b, "%s/%s", chain[0].Kind, schemas.Key(chain[0].Key))
-	return actor.ErrCallCycle.Messagef("The call would wait for itself: %s.", b.String())
 }
 
 // Recorded implements actor.Steps.

@@ -335,7 +335,7 @@ func (a *Actor) returned(in Returned) *actorlogv1.Outcome {
 	done, run := &in.Done, in.Run
 	o := a.outcome(run.Ref, run.Action)
 	o.Parked = in.Parked
-	o.DurationUs, o.Woke = in.DurationUs, done.Woke && len(done.Base) > 0 && !done.Created
+	o.DurationUs, o.Woke = in.DurationUs, done.Woke && done.Hooked && !done.Created
 	authenticated(o, done.Principal)
 	before, after := a.State, a.State
 	if done.Created {
