@@ -154,6 +154,9 @@ func (d *Definition) StateVersion() uint32 { return d.hooks.version }
 // Loop is the kind's background loop, nil when it has none.
 func (d *Definition) Loop() func(*Loop) error { return d.hooks.run }
 
+// MakesVars says whether the kind has a CreateVars.
+func (d *Definition) MakesVars() bool { return d.hooks.createVars != nil }
+
 // Sleeps says whether the kind has an OnSleep.
 func (d *Definition) Sleeps() bool { return d.hooks.onSleep != nil }
 

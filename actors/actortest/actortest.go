@@ -24,6 +24,7 @@ package actortest
 import (
 	"context"
 	"fmt"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +33,8 @@ import (
 	"github.com/actorlog/actorlog/actors/host"
 	"github.com/actorlog/actorlog/actors/remote"
 	"github.com/actorlog/actorlog/eventlog/memlog"
+	"github.com/actorlog/actorlog/replay"
+	"github.com/actorlog/actorlog/replay/verify"
 	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
@@ -50,6 +53,8 @@ type World struct {
 	workers  []*Worker
 	// connections that were opened.
 	connections int
+	// mixed: workers with other rules than those of the World were started.
+	mixed bool
 }
 
 // Worker is one running worker.
@@ -105,6 +110,9 @@ func NewWith(t testing.TB, cfg host.Config, register ...func(*actor.Registry)) *
 		for _, worker := range w.workers {
 			w.end(worker)
 		}
+		if os.Getenv("ACTORLOG_TEST_VERIFY") != "" && !w.mixed {
+			w.Verify(verify.Config{Vars: true})
+		}
 		log.Close()
 	})
 	w.StartWorker()
@@ -149,7 +157,34 @@ func (w *World) StartWorkerWith(cfg host.Config, register ...func(*actor.Registr
 	for _, r := range register {
 		r(registry)
 	}
+	w.mixed = true
 	return w.start(cfg, registry)
+}
+
+// Verify runs all that was recorded again, on the rules of the World, and fails the test if something comes out otherwise: an action that looks at a clock or dice of its
+// own, or at what others may change, cannot be replayed. The registry of cfg is that of the World if it is nil.
+//
+// With ACTORLOG_TEST_VERIFY=1 in the environment every World does it at its end, unless [World.StartWorkerWith] was used.
+func (w *World) Verify(cfg verify.Config) verify.Summary {
+	w.t.Helper()
+	if cfg.Registry == nil {
+		cfg.Registry = w.registry
+	}
+	differs := cfg.Differs
+	cfg.Differs = func(d *verify.Difference) {
+		if differs != nil {
+			differs(d)
+			return
+		}
+		w.t.Errorf("%s", d)
+	}
+	log := w.Cluster.Client()
+	defer log.Close()
+	s, err := verify.All(context.Background(), replay.NewReader(log, replay.Options{}), 0, 0, cfg)
+	if err != nil {
+		w.t.Fatalf("verifying: %v", err)
+	}
+	return s
 }
 
 func (w *World) start(cfg host.Config, registry *actor.Registry) *Worker {

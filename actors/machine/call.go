@@ -40,7 +40,8 @@ type callKey struct {
 	space uint32
 }
 
-const wakeNumbers = actor.SendNumbers >> 1
+// WakeNumbers is set in the numbers of calls that an actor makes while it comes into memory.
+const WakeNumbers = actor.SendNumbers >> 1
 
 // Calls of the run.
 func (r *Run) Calls() Calls { return Calls{run: r} }
@@ -66,7 +67,7 @@ func (c *Calls) Next(to schemas.Hash, hook string) uint32 {
 	}
 	key := callKey{hash: to}
 	if hook == "CreateVars" || hook == "OnWake" {
-		key.space = wakeNumbers
+		key.space = WakeNumbers
 	}
 	number := key.space | c.counts[key]
 	c.counts[key]++

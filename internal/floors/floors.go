@@ -79,6 +79,7 @@ var Table = []Package{
 
 	{"actors/host", 4, Free},
 	{"gateway", 4, Free},
+	{"replay/verify", 4, Free},
 
 	{"actors/actortest", 5, Free},
 	{"internal/sim", 5, Free},
