@@ -14,7 +14,9 @@ import (
 	"github.com/actorlog/actorlog/actors/machine"
 	"github.com/actorlog/actorlog/actors/remote"
 	"github.com/actorlog/actorlog/eventlog"
+	"github.com/actorlog/actorlog/replay"
 	"github.com/actorlog/actorlog/replay/evidence"
+	"github.com/actorlog/actorlog/replay/verify"
 	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
@@ -107,6 +109,7 @@ func (r *run) check() {
 	r.checkConns(counts)
 	r.checkLog(states)
 	r.checkChains()
+	r.verify()
 }
 
 // checkChains compares the log with the heads of its hash chains: nobody has changed what was written, so they agree.
@@ -204,6 +207,23 @@ func (r *run) checkConns(counts map[string]map[string]int) {
 		case began && n.gone && !ended:
 			r.problem("connection %s of %s is gone, and did not end", n.id, n.key)
 		}
+	}
+}
+
+// verify runs all that was recorded again: whatever went wrong, each action came to what its actor's state and the record make of it.
+func (r *run) verify() {
+	client := r.cluster.Client()
+	defer client.Close()
+	registry := actor.NewRegistry()
+	register(&outside{runs: make(map[string]int)})(registry)
+	s, err := verify.All(context.Background(), replay.NewReader(client, replay.Options{}), 0, 0, verify.Config{
+		Registry: registry, Differs: func(d *verify.Difference) { r.problem("%s", d) },
+	})
+	if err != nil {
+		r.problem("verifying the history: %v", err)
+	}
+	if s.Same == 0 {
+		r.problem("verifying the history ran nothing: %+v", s)
 	}
 }
 

@@ -43,17 +43,20 @@ type answers interface {
 	made(by caller) []call
 }
 
-// pick chooses the answer that an action got whose outcome is recorded: it may have run several times, and all but the last run came to nothing.
-// An answer that is kept is given again to each run, unless the mailbox was full just then: so there may be two that it can have been.
-func pick(all []answer, last bool) (o *actorlogv1.Outcome, ambiguous bool) {
+// pick chooses the answer that an action got whose outcome is recorded. Usually there is one. But an action whose worker dies runs again, and where the mailbox of
+// who was called was full for one of the runs, that run got another answer: which of them the outcome builds on, only trying tells. nth is 0 for
+// the one that the called actor remembers, and else which of all to try.
+func pick(all []answer, nth int) *actorlogv1.Outcome {
 	if len(all) == 0 {
-		return nil, false
+		return nil
 	}
-	i := slices.IndexFunc(all, func(a answer) bool { return a.kept })
-	if i < 0 || last {
-		i = len(all) - 1
+	i := min(nth-1, len(all)-1)
+	if nth == 0 {
+		if i = slices.IndexFunc(all, func(a answer) bool { return a.kept }); i < 0 {
+			i = len(all) - 1
+		}
 	}
-	return all[i].outcome, len(all) > 1
+	return all[i].outcome
 }
 
 // answerOf is what an outcome says to an actor that called; false if it was none that did, or one that sent.

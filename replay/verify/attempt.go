@@ -35,8 +35,10 @@ type attempt struct {
 	hook   string
 	calls  machine.Calls
 	made   map[call]bool
-	// ambiguous: a call has several answers. unanswered calls and steps are not recorded.
-	ambiguous  bool
+	// ambiguous is the most answers that a call has. Calls unanswered, and a step unrecorded, are not in the history.
+	ambiguous int
+	// late: a call was answered after its caller had stopped waiting, who saw something else.
+	late       bool
 	unanswered []unanswered
 	steps      uint32
 	unrecorded string
@@ -129,8 +131,9 @@ func (x *attempt) Ask(ctx context.Context, hash schemas.Hash, a *actorlogv1.Acti
 		x.err = err
 		return nil, err
 	}
-	o, ambiguous := pick(found, x.last)
-	x.ambiguous = x.ambiguous || ambiguous
+	o := pick(found, x.answer)
+	x.late = x.late || isError(o.GetError(), actor.ErrTooLate)
+	x.ambiguous = max(x.ambiguous, len(found))
 	if o == nil {
 		to := hash.String()
 		if a.Actor.GetKind() != "" {

@@ -36,8 +36,18 @@ type variant struct {
 	original bool
 	// awake: an activation was under way.
 	awake bool
-	// last: of several answers to a call, the last one counts.
-	last bool
+	// answer is which one to take where a call has several.
+	answer int
+}
+
+// withAnswers is the variants with other answers to calls.
+func (v variant) withAnswers(a *attempt) (all []variant) {
+	if a.ambiguous > 1 {
+		for v.answer = 1; v.answer <= a.ambiguous; v.answer++ {
+			all = append(all, v)
+		}
+	}
+	return all
 }
 
 // verify makes an outcome again. If it is not the same it returns what differs, or why nobody can tell.
@@ -53,19 +63,15 @@ func (c *checker) verify(ctx context.Context, h *history, e *replay.Event) (fiel
 	if o.GetAction().GetSleep() != nil {
 		others = append(others, variant{action: v.action})
 	}
-	if a.ambiguous {
-		others = append(others, variant{action: v.action, awake: true, last: true})
-	}
+	others = append(others, v.withAnswers(a)...)
 	if a.looked[actor.UnrecordedHeaders] || refusedUnseen(o) {
 		asked, err := c.asked(ctx, e)
 		if err != nil {
 			return nil, "", err
 		}
 		if asked != nil {
-			others = append(others, variant{action: asked, original: true, awake: true})
-			if a.ambiguous {
-				others = append(others, variant{action: asked, original: true, awake: true, last: true})
-			}
+			original := variant{action: asked, original: true, awake: true}
+			others = append(append(others, original), original.withAnswers(a)...)
 		}
 	}
 	for _, v := range others {
@@ -166,8 +172,17 @@ func (x *attempt) unsure() string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	o := x.recorded
-	if i := slices.IndexFunc(x.unanswered, func(u unanswered) bool { return !u.known || o.Error != nil }); i >= 0 {
-		return fmt.Sprintf("the answer to a call of it is not in the history: to %s", x.unanswered[i].to)
+	if slices.ContainsFunc(x.unanswered, func(u unanswered) bool { return !u.known || o.Error != nil }) {
+		return "a call of it was not answered, or the answer is not kept any more"
+	}
+	if x.ambiguous > 1 {
+		return "a call of it was answered more than once, in different ways"
+	}
+	if len(x.made) > 0 && isError(o.Error, actor.ErrInternal) {
+		return "it had failed after it called others: what it was told of a call that went wrong on its way is not recorded"
+	}
+	if x.late {
+		return "a call of it was not answered in time"
 	}
 	for _, what := range []actor.Unrecorded{actor.UnrecordedVars, actor.UnrecordedHeaders, actor.UnrecordedWorker} {
 		if x.looked[what] && (what != actor.UnrecordedHeaders || !x.original) {

@@ -111,7 +111,7 @@ func (x *attempt) compareCode() {
 			x.differs("calls", "", "", "a call to "+u.to)
 		}
 	}
-	if x.ambiguous {
+	if x.ambiguous > 1 {
 		return // another run of it may have called others
 	}
 	for _, c := range x.c.answers.made(x.caller()) {
