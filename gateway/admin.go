@@ -2,12 +2,9 @@ package gateway
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"net/http"
-	"net/http/pprof"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -18,12 +15,10 @@ import (
 
 	"github.com/actorlog/actorlog/actors/remote"
 	"github.com/actorlog/actorlog/gateway/wire"
+	"github.com/actorlog/actorlog/internal/admin"
 	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
-
-// MinAdminToken is how many bytes an admin token has at least.
-const MinAdminToken = 16
 
 // defaultListed and maxListed bound how many sessions one answer lists.
 const (
@@ -36,28 +31,18 @@ var errUnauthorized = &wire.Error{Group: "auth", Code: "unauthorized",
 
 // adminRoutes are for operators: what the gateway does, and profiles of the process.
 func (g *Gateway) adminRoutes(e *gin.Engine) {
-	admin := e.Group("/admin", g.admin)
-	admin.GET("/sessions", g.adminSessions)
-	admin.GET("/gateway", g.adminGateway)
-	admin.GET("/parked", g.adminParked)
-	admin.POST("/parked/:position/retry", g.adminUnpark(false))
-	admin.POST("/parked/:position/dismiss", g.adminUnpark(true))
+	routes := e.Group("/admin", g.admin)
+	routes.GET("/sessions", g.adminSessions)
+	routes.GET("/gateway", g.adminGateway)
+	routes.GET("/parked", g.adminParked)
+	routes.POST("/parked/:position/retry", g.adminUnpark(false))
+	routes.POST("/parked/:position/dismiss", g.adminUnpark(true))
 
 	debug := e.Group("/debug/pprof", g.admin)
-	debug.GET("/*name", func(c *gin.Context) {
-		serve := pprof.Index // also every profile by its name
-		switch c.Param("name") {
-		case "/cmdline":
-			serve = pprof.Cmdline
-		case "/profile":
-			serve = pprof.Profile
-		case "/symbol":
-			serve = pprof.Symbol
-		case "/trace":
-			serve = pprof.Trace
-		}
-		serve(c.Writer, c.Request)
-	})
+	debug.GET("/*name", gin.WrapF(admin.Profiles))
+	if g.cfg.Metrics != nil {
+		e.GET("/metrics", g.admin, gin.WrapH(g.cfg.Metrics))
+	}
 }
 
 // admin lets operators through: whoever has the token, or, if none is set, whoever sits at this machine.
@@ -72,9 +57,8 @@ func (g *Gateway) isOperator(c *gin.Context) bool {
 	c.Header("Cache-Control", "no-store")
 	var err *wire.Error
 	status := http.StatusUnauthorized
-	if g.cfg.AdminToken != nil {
-		given, ok := bearer(c.GetHeader("Authorization"))
-		if !ok || !sameToken(given, g.cfg.AdminToken()) {
+	if g.cfg.AdminTokens != nil {
+		if !g.cfg.AdminTokens().Allow(c.Request) {
 			err = errUnauthorized
 			c.Header("WWW-Authenticate", `Bearer realm="actorlog admin"`)
 		}
@@ -117,29 +101,15 @@ func (g *Gateway) inspectState(c *gin.Context, route wire.GatewayRequest) {
 // mayRule says whether a request may see and end an actor past its own rules. With an admin token that takes the token; without
 // one, the gateway is open to whoever its kinds let in.
 func (g *Gateway) mayRule(c *gin.Context) bool {
-	if g.cfg.AdminToken == nil {
+	if g.cfg.AdminTokens == nil {
 		return true
 	}
-	given, ok := bearer(c.GetHeader("Authorization"))
-	if ok && sameToken(given, g.cfg.AdminToken()) {
+	if g.cfg.AdminTokens().Allow(c.Request) {
 		return true
 	}
 	c.Header("WWW-Authenticate", `Bearer realm="actorlog admin"`)
 	g.writeError(c, http.StatusUnauthorized, errUnauthorized, wire.Format{}, nil)
 	return false
-}
-
-// bearer takes the token out of an Authorization header.
-func bearer(header string) (string, bool) {
-	scheme, token, ok := strings.Cut(header, " ")
-	return strings.TrimSpace(token), ok && strings.EqualFold(scheme, "Bearer")
-}
-
-// sameToken compares in a time that tells nothing of either. A token that is too short to be
-// one, as that of an empty file, is nobody's.
-func sameToken(given, want string) bool {
-	a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(want))
-	return subtle.ConstantTimeCompare(a[:], b[:]) == 1 && len(want) >= MinAdminToken
 }
 
 // localOnly returns why a request does not come from an operator at this machine; nil if it does.

@@ -32,7 +32,7 @@ func TestAdminToken(t *testing.T) {
 	var token atomic.Value
 	token.Store(first)
 	w := newWorld(t, config(func(c *gateway.Config) {
-		c.AdminToken = func() string { return token.Load().(string) }
+		c.AdminTokens = func() gateway.AdminTokens { return gateway.AdminTokens{token.Load().(string)} }
 		c.Loopback = true // is no excuse once there is a token
 	}))
 	for _, path := range adminPaths {
@@ -62,7 +62,9 @@ func TestAdminToken(t *testing.T) {
 func TestAdminToken_StateAndDestroy(t *testing.T) {
 	t.Parallel()
 	const token = "the token of this test"
-	w := newWorld(t, config(func(c *gateway.Config) { c.AdminToken = func() string { return token } }))
+	w := newWorld(t, config(func(c *gateway.Config) {
+		c.AdminTokens = func() gateway.AdminTokens { return gateway.AdminTokens{token} }
+	}))
 	require.Equal(t, 200, w.do("POST", "/actors/counter/x/actions/increment", "1").status)
 	operator := header{"Authorization": "Bearer " + token}
 	require.Equal(t, "401 auth.unauthorized", w.do("GET", "/actors/counter/x/state", "").failure())

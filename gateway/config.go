@@ -3,11 +3,14 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
+	"github.com/actorlog/actorlog/internal/admin"
 	"github.com/actorlog/actorlog/schemas"
 )
 
@@ -109,10 +112,12 @@ type Config struct {
 	// TrustedProxies may say in X-Forwarded-For for whom they ask. Default: nobody may.
 	TrustedProxies []netip.Prefix
 
-	// AdminToken returns the token that admin routes ask for. It is called for every request to them,
-	// by many goroutines, so that a token can change; one of less than [MinAdminToken] bytes
-	// lets nobody in. Default: no token; then admin routes are served to this machine alone, if Loopback is set.
-	AdminToken func() string
+	// AdminTokens returns the tokens that admin routes ask for; any of them will do. It is called for every request to them,
+	// by many goroutines, so that they can change; one of less than [MinAdminToken] bytes
+	// is nobody's. Default: none; then admin routes are served to this machine alone, if Loopback is set.
+	AdminTokens func() AdminTokens
+	// Metrics serves GET /metrics, as an admin route. Default: there is no such route.
+	Metrics http.Handler
 	// Loopback says that the gateway can be reached by this machine alone.
 	Loopback bool
 
@@ -120,6 +125,9 @@ type Config struct {
 	Logger *zap.Logger
 	// Listener is told what happens. Default: nobody.
 	Listener EventListener
+	// Tracing makes a span of every request, and of every outcome that is passed on to sockets and streams as part of a trace. Default
+	// none: then what clients send as traceparent is in the records all the same.
+	Tracing trace.TracerProvider
 }
 
 func (c *Config) setDefaults() {
@@ -208,6 +216,12 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// AdminTokens are what operators may present.
+type AdminTokens = admin.Tokens
+
+// MinAdminToken is how many bytes an admin token has at least.
+const MinAdminToken = admin.MinToken
+
 // EventListener is told what happens in a Gateway. Every func may be nil. They are called
 // from many goroutines, some of which must not wait: they must not block.
 type EventListener struct {
@@ -221,6 +235,37 @@ type EventListener struct {
 	SlowConsumer func(SessionInfo)
 	// BadInput: a request or message was refused for what it contains.
 	BadInput func(BadInputInfo)
+	// StreamOpened and StreamClosed: an event stream began to be served, and is gone. Those on sockets are told as sessions too.
+	StreamOpened func(StreamInfo)
+	StreamClosed func(StreamInfo)
+	// PassedOn: an outcome's events went to the sockets of its actor, or to one event stream.
+	PassedOn func(PassedOn)
+}
+
+// What an event stream began with.
+const (
+	// ResumeFresh: the client has had nothing, and begins with what comes.
+	ResumeFresh = "fresh"
+	// ResumeRecovered: the client gets exactly what it missed.
+	ResumeRecovered = "recovered"
+	// ResumeLost: what the client missed is not to be had any more, and it was told.
+	ResumeLost = "lost"
+)
+
+// StreamInfo is an event stream.
+type StreamInfo struct {
+	// Resume is ResumeFresh, ResumeRecovered or ResumeLost.
+	Resume string
+	// Duration since it was asked for: for StreamOpened, the time that reading back took.
+	Duration time.Duration
+}
+
+// PassedOn is the fan-out of one outcome.
+type PassedOn struct {
+	// Face is "socket" or "stream".
+	Face string
+	// Events that the outcome has, and Sent: how many messages were made of them.
+	Events, Sent int
 }
 
 // RequestInfo is a request that was answered.
@@ -266,5 +311,14 @@ func (l *EventListener) setDefaults() {
 	}
 	if l.BadInput == nil {
 		l.BadInput = func(BadInputInfo) {}
+	}
+	if l.StreamOpened == nil {
+		l.StreamOpened = func(StreamInfo) {}
+	}
+	if l.StreamClosed == nil {
+		l.StreamClosed = func(StreamInfo) {}
+	}
+	if l.PassedOn == nil {
+		l.PassedOn = func(PassedOn) {}
 	}
 }

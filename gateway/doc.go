@@ -37,7 +37,7 @@
 // for the actor.
 //
 // Operations: /healthz (the process runs), /readyz (the brokers answer, the tail has caught up), and
-// for operators alone /admin/... and /debug/pprof/ (see Config.AdminToken).
+// for operators alone /admin/... and /debug/pprof/ (see Config.AdminTokens).
 //
 // # Web pages
 //

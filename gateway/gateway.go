@@ -12,6 +12,7 @@ import (
 	"github.com/gin-gonic/gin"
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/olahol/melody"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/actorlog/actorlog/actors/remote"
 	"github.com/actorlog/actorlog/schemas"
@@ -21,6 +22,7 @@ import (
 type Gateway struct {
 	cfg      Config
 	client   *remote.Client
+	tracer   trace.Tracer
 	engine   *gin.Engine
 	sockets  *melody.Melody // of /connect
 	raws     *melody.Melody // of /websocket
@@ -62,7 +64,7 @@ func New(client *remote.Client, cfg Config) (*Gateway, error) {
 	cfg.setDefaults()
 	cfg.Listener.setDefaults()
 	g := &Gateway{
-		cfg: cfg, client: client, closing: make(chan struct{}), rejections: newRejections(&cfg), quotas: newQuotas(&cfg), callers: newCallers(), kinds: newKinds(), started: time.Now(),
+		cfg: cfg, client: client, tracer: tracer(cfg.Tracing), closing: make(chan struct{}), rejections: newRejections(&cfg), quotas: newQuotas(&cfg), callers: newCallers(), kinds: newKinds(), started: time.Now(),
 	}
 	g.rooms.init(g)
 	g.sessions.init()

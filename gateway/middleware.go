@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/actorlog/actorlog/gateway/wire"
@@ -62,12 +63,15 @@ func (g *Gateway) observe(c *gin.Context) {
 	ray := newRay()
 	c.Set(ctxRay, ray)
 	c.Header(headerRay, ray)
+	var span trace.Span
+	c.Request, span = g.trace(c.Request)
 	c.Next()
 	info := RequestInfo{Route: routeOf(c), Method: c.Request.Method, Status: c.Writer.Status(), Duration: time.Since(start)}
 	g.cfg.Listener.RequestDone(info)
+	traced(span, ray, info)
 	if ce := g.cfg.Logger.Check(zap.DebugLevel, "request done"); ce != nil {
 		ce.Write(zap.String(keyRay, ray), zap.String(keyRoute, info.Route), zap.String(keyMethod, info.Method),
-			zap.Int(keyStatus, info.Status), zap.Duration(keyDuration, info.Duration))
+			zap.Int(keyStatus, info.Status), zap.Duration(keyDuration, info.Duration), traceOf(c))
 	}
 }
 
@@ -97,7 +101,7 @@ func (g *Gateway) recoverPanic(c *gin.Context) {
 			panic(p)
 		}
 		g.cfg.Logger.Error("a handler panicked", zap.Any(keyReason, p), zap.String(keyRay, rayOf(c)),
-			zap.String(keyRoute, routeOf(c)), zap.ByteString(keyStack, debug.Stack()))
+			zap.String(keyRoute, routeOf(c)), zap.ByteString(keyStack, debug.Stack()), traceOf(c))
 		if c.Writer.Written() {
 			// Half an answer must not look like a whole one.
 			panic(http.ErrAbortHandler)

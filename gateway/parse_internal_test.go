@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/actorlog/actorlog/gateway/wire"
+	"github.com/actorlog/actorlog/internal/admin"
 	"github.com/actorlog/actorlog/schemas"
 )
 
@@ -103,7 +104,7 @@ func FuzzHandshake(f *testing.F) {
 			require.Equal(t, o, again)
 			o.allowsScope(scopeOf(r), r)
 		}
-		bearer(value)
+		admin.Tokens{value}.Allow(&http.Request{Header: http.Header{"Authorization": {value}}})
 	})
 }
 

@@ -123,8 +123,12 @@ func (m *room) outcome(d *remote.Delivery) {
 	defer m.g.contain("passing on an outcome")
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, b := range d.Outcome.Broadcasts {
-		m.broadcast(b)
+	if n := len(d.Outcome.Broadcasts); n > 0 || d.Span.IsValid() {
+		span, sent := m.g.passOn(d), 0
+		for _, b := range d.Outcome.Broadcasts {
+			sent += m.broadcast(b)
+		}
+		m.g.passedOn(span, faceSocket, n, sent)
 	}
 	for _, f := range d.Outcome.Frames {
 		if s := m.members[f.ConnectionId]; s != nil && s.raw {
@@ -169,17 +173,19 @@ func (m *room) disconnected(s *session, o *actorlogv1.Disconnected, d *remote.De
 	s.dismiss(p, m.asked(s, d))
 }
 
-// broadcast sends an event to its one addressee, whether it is subscribed or not, or to all that are subscribed. It encodes it once per format.
-func (m *room) broadcast(b *actorlogv1.Broadcast) {
+// broadcast sends an event to its one addressee, whether it is subscribed or not, or to all that are subscribed, and says to how many. It encodes
+// it once per format.
+func (m *room) broadcast(b *actorlogv1.Broadcast) (sent int) {
 	if b.To != "" {
 		if s := m.members[b.To]; s != nil && !s.raw {
 			m.send(s, m.encode(s.format(), b))
+			sent = 1
 		}
-		return
+		return sent
 	}
 	subscribers := m.subscribers[b.Name]
 	if len(subscribers) == 0 {
-		return
+		return 0
 	}
 	type encoded struct {
 		format wire.Format
@@ -192,6 +198,7 @@ next:
 		if slices.Contains(b.Except, s.id) {
 			continue
 		}
+		sent++
 		f := s.format()
 		for i := range formats {
 			if formats[i].format == f {
@@ -203,6 +210,7 @@ next:
 		formats = append(formats, encoded{f, frame})
 		m.send(s, frame)
 	}
+	return sent
 }
 
 // encode makes an event; nil if it cannot be encoded.

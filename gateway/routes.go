@@ -126,7 +126,7 @@ func (g *Gateway) failWith(c *gin.Context, err error, status func(*wire.Error) i
 		c.Header(headerRivetError, e.Group+"."+e.Code)
 	}
 	if !expected {
-		g.cfg.Logger.Error("a request failed", zap.Error(err), zap.String(keyRay, rayOf(c)), zap.String(keyRoute, routeOf(c)))
+		g.cfg.Logger.Error("a request failed", zap.Error(err), zap.String(keyRay, rayOf(c)), zap.String(keyRoute, routeOf(c)), traceOf(c))
 	}
 	g.writeError(c, status(e), e, f, actor)
 }

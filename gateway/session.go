@@ -408,9 +408,11 @@ func (s *session) run(ctx context.Context, msg wire.ClientMessage) {
 	action := s.life.action(nil, key)
 	action.Caller.ConnectionId = s.id
 	action.Body = &actorlogv1.Action_Invoke{Invoke: &actorlogv1.Invoke{Name: msg.Name, ArgsJson: msg.Args}}
+	ctx, span := s.traceMessage(ctx, "socket action")
 	done := func(d *remote.Delivery, _ bool, err error) {
 		place.release()
 		s.answered(msg.ID, d, err)
+		tracedMessage(span, d, err)
 	}
 	if err := s.g.client.Ask(ctx, remote.Request{Hash: s.life.hash, Action: action}, done); err != nil {
 		done(nil, false, err)

@@ -40,7 +40,7 @@ func (g *Gateway) plainEvents(c *gin.Context, req plainRequest) {
 	err := s.subscribesTo(req.query["event"])
 	var cursor *recovery.Cursor
 	if err == nil {
-		cursor, err = s.cursor(lastID)
+		cursor, err = s.parseCursor(lastID)
 	}
 	if err == nil {
 		s.handshake, err = g.streamHandshake(c.Request, req)

@@ -48,6 +48,8 @@ type stream struct {
 	generation uint32
 	guarded    []string
 	merger     *recovery.Merger // nil until ready
+	cursor     *recovery.Cursor // what the client says it has had; nil for nothing
+	resume     string           // how it began; empty until ready
 
 	live chan *remote.Delivery
 	mu   sync.Mutex // guards the two below
@@ -66,8 +68,8 @@ func (g *Gateway) newStream(to address, ray string, from netip.Addr) *stream {
 	}
 }
 
-// cursor reads what a client says it has had; nil if that is empty, for nothing.
-func (s *stream) cursor(lastID string) (*recovery.Cursor, error) {
+// parseCursor reads what a client says it has had; nil if that is empty, for nothing.
+func (s *stream) parseCursor(lastID string) (*recovery.Cursor, error) {
 	if lastID == "" {
 		return nil, nil
 	}
@@ -165,7 +167,12 @@ var errStreamOver = errors.New("stream over")
 // run sends ready, history and what is live, until something ends it. The actor has consented with known, whose outcome stands after
 // everything that the client can have seen. cursor is nil if the client has had nothing.
 func (s *stream) run(ctx context.Context, cursor *recovery.Cursor, known *remote.Delivery) error {
-	s.catchingUp = true
+	s.catchingUp, s.cursor = true, cursor
+	defer func() {
+		if s.resume != "" {
+			s.g.cfg.Listener.StreamClosed(StreamInfo{Resume: s.resume, Duration: time.Since(s.opened)})
+		}
+	}()
 	watch := &remote.Watch{Outcome: s.outcome, Gap: func() { s.end(errEventsMissed) }}
 	live := s.g.client.Watch(s.to.hash, watch)
 	defer s.g.client.Unwatch(watch)
@@ -295,12 +302,15 @@ func (s *stream) pass(ctx context.Context, d *remote.Delivery) error {
 			return s.over()
 		}
 	}
-	broadcasts := d.Outcome.Broadcasts
+	broadcasts, sent := d.Outcome.Broadcasts, 0
+	span := s.g.passOn(d)
 	for i := s.merger.Take(d.Position, len(broadcasts)); i < len(broadcasts); i++ {
 		if b := broadcasts[i]; s.wants(b) && !slices.Contains(s.guarded, b.Name) {
 			s.face.event(recovery.Cursor{Position: d.Position, Index: i}, b)
+			sent++
 		}
 	}
+	s.g.passedOn(span, faceStream, len(broadcasts), sent)
 	if s.face.full() {
 		return s.face.flush()
 	}
@@ -322,4 +332,10 @@ func (s *stream) ready(plan recovery.Plan) {
 		position = plan.To
 	}
 	s.face.ready(plan.Start, position, plan.Recovered)
+	if s.resume = ResumeFresh; plan.Recovered {
+		s.resume = ResumeRecovered
+	} else if s.cursor != nil {
+		s.resume = ResumeLost
+	}
+	s.g.cfg.Listener.StreamOpened(StreamInfo{Resume: s.resume, Duration: time.Since(s.opened)})
 }

@@ -88,7 +88,7 @@ func (f *subscription) run(ctx context.Context, req plainRequest) error {
 	if err := s.subscribesTo(*ask.Subscribe); err != nil {
 		return err
 	}
-	cursor, err := s.cursor(ask.After)
+	cursor, err := s.parseCursor(ask.After)
 	if err != nil {
 		return err
 	}

@@ -229,6 +229,9 @@ func (d *Definition) Save(state any) (json.RawMessage, error) {
 	return b, nil
 }
 
+// HasAction says whether the kind has an action of that name.
+func (d *Definition) HasAction(name string) bool { return d.actions[name] != nil }
+
 // Invoke runs an action on a state, which it may leave half changed when it returns an error.
 func (d *Definition) Invoke(c *Ctx, state any, name string, args, input json.RawMessage) (json.RawMessage, error) {
 	h, ok := d.actions[name]

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/actorlog/actorlog/actors/actor"
 	"github.com/actorlog/actorlog/actors/machine"
 	"github.com/actorlog/actorlog/schemas"
@@ -51,7 +53,10 @@ type cell struct {
 type item struct {
 	ref    int64
 	action *actorlogv1.Action
-	size   int // bytes of its record
+	size   int        // bytes of its record
+	at     time.Time  // when it was read
+	span   trace.Span // nil when nobody traces it
+	fires  string     // the action of a schedule that fired
 }
 
 // queue is a FIFO that gives its memory back when it is empty.

@@ -56,6 +56,7 @@ func (s *shard) checkpoint(ctx context.Context) error {
 	n, err := s.writeCheckpoint(ctx, mark, changed, asleep)
 	if err == nil {
 		s.marked = mark.EventsOffset
+		s.checkpointed.Store(mark.TimeUnixMs)
 	} else {
 		err = fmt.Errorf("writing a checkpoint of shard %d: %w", s.partition, err)
 		s.ackMu.Lock()

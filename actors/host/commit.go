@@ -10,6 +10,7 @@ import (
 
 	"github.com/actorlog/actorlog/actors/machine"
 	"github.com/actorlog/actorlog/eventlog"
+	"github.com/actorlog/actorlog/internal/tracecontext"
 	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
@@ -49,7 +50,9 @@ func (s *shard) append(c *cell, it item, o *actorlogv1.Outcome, before *machine.
 	}
 	record := eventlog.Record{
 		Partition: s.partition, Key: c.hash[:], Value: value,
-		Headers: []eventlog.Header{typeOutcome, {Key: schemas.HeaderTo, Value: []byte(it.action.GetCaller().GetGateway())}},
+		Headers: tracecontext.Append([]eventlog.Header{
+			typeOutcome, {Key: schemas.HeaderTo, Value: []byte(it.action.GetCaller().GetGateway())},
+		}, it.spanOf()),
 	}
 
 	s.appendMu.Lock()
@@ -65,14 +68,14 @@ func (s *shard) append(c *cell, it item, o *actorlogv1.Outcome, before *machine.
 	record.Value = schemas.AppendPlace(value, offset)
 	c.head.Appended(offset, o)
 	s.chain.Add(&record)
-	sent := &sent{s: s, c: c, after: c.head, offset: offset, ref: it.ref, size: len(value), chain: s.chain}
+	sent := &sent{s: s, c: c, after: c.head, offset: offset, ref: it.ref, size: len(value), chain: s.chain, observed: s.observe(c, &it, o)}
 	if hasParts(o) {
 		sent.parts = o
 	}
 	s.ackMu.Lock()
 	c.inflight++
 	s.ackMu.Unlock()
-	s.w.log.Append(context.Background(), eventlog.Events, record, sent.acknowledge)
+	s.w.log.Append(tracecontext.Only(it.spanOf()), eventlog.Events, record, sent.acknowledge)
 	return fits
 }
 
@@ -165,6 +168,7 @@ type sent struct {
 	parts *actorlogv1.Outcome
 	// committed is closed when a step is acknowledged.
 	committed chan struct{}
+	observed  *observed
 }
 
 // hasParts says whether an outcome has consequences for the shard.
@@ -215,7 +219,7 @@ func (m *sent) acknowledge(offset int64, err error) {
 	case m.committed != nil:
 		close(m.committed)
 	case m.parts != nil && len(m.parts.Sends) > 0:
-		s.outbox.hold(m.offset, m.parts)
+		s.outbox.hold(m.offset, m.parts, m.observed.spanOf())
 	default:
 		s.window.Answered(m.ref)
 	}
@@ -227,6 +231,7 @@ func (m *sent) acknowledge(offset int64, err error) {
 			m.c.reader.signal()
 		}
 	}
+	m.observed.committed(s, m.offset)
 	s.dirty[m.c.hash] = struct{}{}
 	if s.bytes += int64(m.size); s.bytes >= s.w.cfg.CheckpointBytes {
 		select {

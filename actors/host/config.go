@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 	"unicode/utf8"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Config of a Worker. The zero value works, with the local store in memory.
@@ -64,6 +66,8 @@ type Config struct {
 	MaxRecordBytes int
 	// Events is told what happens. Default: nobody.
 	Events EventListener
+	// Tracing makes a span of every action whose record names one. Default none; what an action asks of others still carries on its trace.
+	Tracing trace.TracerProvider
 }
 
 func (c *Config) setDefaults() {
@@ -136,6 +140,8 @@ type EventListener struct {
 	ActionFailed func(ActionFailed)
 	// BadRecord: a record was passed over because it cannot be read.
 	BadRecord func(topic string, partition int32, offset int64, err error)
+	// ActionDone: the outcome of an action is committed. It is called in the order of the outcomes of a shard, which waits for it.
+	ActionDone func(ActionDone)
 	// ActorBroken: the actor's history cannot be applied; it alone is out of service.
 	ActorBroken func(actorID string, err error)
 }
@@ -164,6 +170,8 @@ type Checkpoint struct {
 // ActionFailed is about one internal error.
 type ActionFailed struct {
 	ActorID, Kind, Key, Action, RequestID string
+	// Span of the action; not valid when nobody traces it.
+	Span trace.SpanContext
 	// Detail is the error and, for a panic, the stack.
 	Detail string
 }

@@ -8,11 +8,13 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/actorlog/actorlog/actors/actor"
 	"github.com/actorlog/actorlog/actors/machine"
 	"github.com/actorlog/actorlog/eventlog"
+	"github.com/actorlog/actorlog/internal/tracecontext"
 	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
@@ -160,6 +162,9 @@ func (s *shard) finish(x *execution, returned machine.Returned) {
 	if !c.head.Alive || eff.Outcome.Error != nil {
 		c.live = nil
 	}
+	if x.it.action.GetFire() != nil && x.run.Invoke != nil {
+		x.it.fires = x.run.Invoke.Name
+	}
 	fits := s.append(c, x.it, eff.Outcome, &before)
 	switch {
 	case !c.head.Alive || x.it.action.GetSleep() != nil:
@@ -173,7 +178,7 @@ func (s *shard) finish(x *execution, returned machine.Returned) {
 func (x *execution) report(returned machine.Returned, o *actorlogv1.Outcome) {
 	failed := ActionFailed{
 		ActorID: x.run.ID.String(), Kind: x.run.Kind, Key: x.run.Key.String(),
-		Action: nameOf(x.it.action, x.run), RequestID: x.it.action.RequestId,
+		Action: nameOf(x.it.action, x.run), RequestID: x.it.action.RequestId, Span: x.it.spanOf(),
 	}
 	if failed.Detail = o.GetError().GetDetail(); failed.Detail != "" {
 		x.s.w.cfg.Events.ActionFailed(failed)
@@ -193,10 +198,7 @@ func nameOf(a *actorlogv1.Action, run *machine.Run) string {
 	if run.Invoke != nil {
 		return run.Invoke.Name
 	}
-	if f := a.ProtoReflect().WhichOneof(a.ProtoReflect().Descriptor().Oneofs().ByName("body")); f != nil {
-		return string(f.Name())
-	}
-	return ""
+	return bodyOf(a)
 }
 
 // expire answers an action that ran past its timeout, and lets the actor go on without the
@@ -378,13 +380,19 @@ func (s *shard) appendStep(c *cell, step *actorlogv1.Step) (*sent, error) {
 	s.next++
 	value = schemas.AppendPlace(value, offset)
 	c.head.ApplyStep(offset, step)
-	record := eventlog.Record{Partition: s.partition, Key: c.hash[:], Value: value, Headers: []eventlog.Header{typeStep}}
+	var span trace.SpanContext
+	if c.running != nil {
+		span = c.running.it.spanOf()
+	}
+	record := eventlog.Record{
+		Partition: s.partition, Key: c.hash[:], Value: value, Headers: tracecontext.Append([]eventlog.Header{typeStep}, span),
+	}
 	s.chain.Add(&record)
 	m := &sent{s: s, c: c, after: c.head, offset: offset, ref: -1, size: len(value), chain: s.chain, committed: make(chan struct{})}
 	s.ackMu.Lock()
 	c.inflight++
 	s.ackMu.Unlock()
-	s.w.log.Append(context.Background(), eventlog.Events, record, m.acknowledge)
+	s.w.log.Append(tracecontext.Only(span), eventlog.Events, record, m.acknowledge)
 	return m, nil
 }
 
@@ -442,4 +450,4 @@ func (x *execution) Err() error {
 }
 
 // Value implements context.Context.
-func (x *execution) Value(any) any { return nil }
+func (x *execution) Value(key any) any { return x.it.value(key) }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
@@ -42,6 +44,7 @@ type letter struct {
 	from   *actorlogv1.Actor
 	id     string
 	number int64
+	span   trace.SpanContext // of the action that sent it
 }
 
 func newOutbox() outbox {
@@ -50,15 +53,15 @@ func newOutbox() outbox {
 
 func (b *outbox) holds(ref int64) bool { _, ok := b.offsets[ref]; return ok }
 
-// hold takes in an outcome at an offset.
-func (b *outbox) hold(offset int64, o *actorlogv1.Outcome) {
+// hold takes in an outcome at an offset, of an action with that span.
+func (b *outbox) hold(offset int64, o *actorlogv1.Outcome, span trace.SpanContext) {
 	b.offsets[o.Ref], b.left[o.Ref] = offset, len(o.Sends)
 	source := schemas.HashOf(o.Actor.GetNamespace(), o.Actor.GetKind(), o.Actor.GetKey())
 	for _, send := range o.Sends {
 		hash, _ := schemas.ParseHash(send.To)
 		b.next++
 		b.queue = append(b.queue, letter{
-			number: b.next, hash: hash, send: send, from: o.Actor, id: fmt.Sprintf("%s.%d", o.GetAction().GetRequestId(), send.Number),
+			span: span, number: b.next, hash: hash, send: send, from: o.Actor, id: fmt.Sprintf("%s.%d", o.GetAction().GetRequestId(), send.Number),
 			origin: &actorlogv1.Origin{Actor: source[:], Ref: o.Ref, Number: send.Number, By: o.Actor},
 		})
 	}
@@ -129,7 +132,7 @@ func (s *shard) post(ctx context.Context) {
 }
 
 func (s *shard) deliver(ctx context.Context, l letter) {
-	err := s.w.sender.Deliver(l.hash, &actorlogv1.Action{
+	err := s.w.sender.DeliverIn(l.span, l.hash, &actorlogv1.Action{
 		Actor: l.send.Actor, RequestId: l.id, Creation: l.send.Creation, Origin: l.origin,
 		Body: &actorlogv1.Action_Invoke{Invoke: l.send.Invoke},
 	}, func(_ int64, err error) { s.delivered(ctx, l, err) })

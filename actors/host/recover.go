@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/actorlog/actorlog/actors/machine"
 	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/schemas"
@@ -68,7 +70,7 @@ func (s *shard) adopt(ctx context.Context, p *prefix) error {
 	}
 	for _, offset := range slices.Sorted(maps.Keys(p.sends)) {
 		if offset >= p.mark.GetEventsOffset() {
-			s.outbox.hold(offset, p.sends[offset])
+			s.outbox.hold(offset, p.sends[offset], trace.SpanContext{})
 		}
 	}
 	return nil
@@ -113,7 +115,7 @@ func (s *shard) recoverUndelivered(ctx context.Context, mark *actorlogv1.Checkpo
 		err := eventlog.Scan(ctx, s.w.log, eventlog.Events, s.partition, offset, offset+1, func(r *eventlog.Record) error {
 			o, err := schemas.DecodeAs[*actorlogv1.Outcome](schemas.Type(r.Header(schemas.HeaderType)), r.Value)
 			if err == nil {
-				s.outbox.hold(offset, o)
+				s.outbox.hold(offset, o, trace.SpanContext{})
 			}
 			return err
 		})

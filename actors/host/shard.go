@@ -89,6 +89,10 @@ type shard struct {
 
 	// asked is when the connections of a dead gateway were last ended. Of the shard's own goroutine.
 	asked map[string]time.Time
+
+	// opened is when it began to serve, checkpointed the time of its last checkpoint in milliseconds, 0 before the first.
+	opened       time.Time
+	checkpointed atomic.Int64
 }
 
 // errOlder says that the shard has been served by newer code.
@@ -142,7 +146,8 @@ func (s *shard) open(ctx context.Context) error {
 		return fmt.Errorf("recovering shard %d: %w", s.partition, err)
 	}
 	s.carryOn(&claim)
-	opened.ResumeAt, opened.Duration = s.nextRead, time.Since(began)
+	s.opened = time.Now()
+	opened.ResumeAt, opened.Duration = s.nextRead, s.opened.Sub(began)
 	s.w.cfg.Events.ShardOpened(opened)
 	return nil
 }
@@ -359,6 +364,7 @@ func (s *shard) acknowledged() int64 {
 func (s *shard) accept(records []eventlog.Record) {
 	s.readMu.Lock()
 	defer s.readMu.Unlock()
+	now := time.Now()
 	for i := range records {
 		r := &records[i]
 		if s.paused.Load() || r.Offset < s.nextRead || s.draining.Load() {
@@ -373,7 +379,7 @@ func (s *shard) accept(records []eventlog.Record) {
 			s.w.cfg.Events.BadRecord(eventlog.Actions.String(), r.Partition, r.Offset, err)
 		}
 		if s.admit(r.Offset, action) {
-			s.offer(hash, item{ref: r.Offset, action: action, size: len(r.Value)})
+			s.offer(hash, item{ref: r.Offset, action: action, size: len(r.Value), at: now, span: s.trace(r, action, now)})
 		}
 	}
 	if !s.full() || s.paused.Load() || s.draining.Load() {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/actorlog/actorlog/actors/actor"
@@ -28,6 +29,7 @@ type Worker struct {
 	registry *actor.Registry
 	cfg      Config
 	store    *store
+	tracer   trace.Tracer
 	tail     eventlog.Tail
 	shards   []atomic.Pointer[shard]
 	// claimed says which shards this process has claimed. Its ID may be that of one that is gone.
@@ -85,7 +87,7 @@ func Open(log eventlog.Log, registry *actor.Registry, cfg Config) (*Worker, erro
 		return nil, errors.Join(fmt.Errorf("opening the tail of actions: %w", err), store.close())
 	}
 	w := &Worker{
-		log: log, registry: registry, cfg: cfg, store: store, tail: tail,
+		log: log, registry: registry, cfg: cfg, store: store, tail: tail, tracer: tracer(cfg.Tracing),
 		shards: make([]atomic.Pointer[shard], log.Partitions()), claimed: make([]atomic.Bool, log.Partitions()), owners: make(map[int32]*owner),
 		sender: remote.NewSender(log, ""), leases: leases{until: make(map[string]time.Time)}, fatal: make(chan error, 1),
 		trial: semaphore.NewWeighted(alone),

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 
@@ -111,6 +112,7 @@ func (c *Config) setDefaults() {
 // epochs of all shards, requests wait. Close ends it.
 func Open(log eventlog.Log, cfg Config) (*Client, error) {
 	cfg.setDefaults()
+	cfg.Events.setDefaults()
 	// Outcomes of the old requests of a client that was started again under its name may still come.
 	var first uint64
 	if cfg.ID != "" {
@@ -236,6 +238,7 @@ func (c *Client) send(ctx context.Context, req Request, done func(*Delivery, boo
 	}
 	if err := c.busyLocked(size); err != nil {
 		c.mu.Unlock()
+		c.cfg.Events.Busy(err)
 		return "", err
 	}
 	c.unacknowledged.Add(size)
@@ -247,8 +250,9 @@ func (c *Client) send(ctx context.Context, req Request, done func(*Delivery, boo
 	c.mu.Unlock()
 
 	appended := req.Appended
-	err := c.sender.Deliver(req.Hash, a, func(_ int64, err error) {
+	err := c.sender.DeliverIn(trace.SpanContextFromContext(ctx), req.Hash, a, func(_ int64, err error) {
 		c.unacknowledged.Add(-size)
+		c.cfg.Events.Appended(time.Since(now), err)
 		switch {
 		case err == nil:
 			if appended != nil {
@@ -301,6 +305,7 @@ func (c *Client) finish(id string, d *Delivery, replayed bool, err error) {
 	}
 	c.mu.Unlock()
 	if ok {
+		c.cfg.Events.Answered(time.Since(p.begun), replayed, err)
 		p.answer(d, replayed, err)
 	}
 }
@@ -416,6 +421,13 @@ func (c *Client) Pending() (n, most int) {
 	defer c.mu.Unlock()
 	return len(c.pending), c.cfg.MaxPending
 }
+
+// Behind is how many events of the shard that is furthest behind were not read when that was last looked at: every second, while a
+// request waits for longer than a second.
+func (c *Client) Behind() int64 { return c.behind.Load() }
+
+// Unacknowledged is how many bytes of actions are on their way to the brokers.
+func (c *Client) Unacknowledged() int64 { return c.unacknowledged.Load() }
 
 // Ready returns nil when the brokers answer and the tail has caught up with every
 // shard, else what is missing. After Close that is [eventlog.ErrClosed].

@@ -10,6 +10,7 @@ import (
 
 	"github.com/actorlog/actorlog/actors/machine"
 	"github.com/actorlog/actorlog/eventlog"
+	"github.com/actorlog/actorlog/internal/tracecontext"
 	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
@@ -153,7 +154,7 @@ func (c *Client) deliver(s *shard, r *eventlog.Record) {
 		c.cfg.Logger.Warn("an event cannot be read; passing it over", zap.Int32("partition", r.Partition), zap.Error(err))
 		return
 	}
-	d := &Delivery{Position: schemas.Position{Partition: r.Partition, Offset: r.Offset}, Hash: hash, Outcome: o}
+	d := &Delivery{Position: schemas.Position{Partition: r.Partition, Offset: r.Offset}, Hash: hash, Outcome: o, Span: tracecontext.Of(r)}
 	if e != nil && e.admits(o) {
 		for _, w := range watches {
 			w.Outcome(d)
@@ -204,6 +205,7 @@ func (c *Client) answer(d *Delivery) {
 func (c *Client) skip(gone *eventlog.PartitionError) {
 	p := gone.Partition
 	c.cfg.Logger.Warn("events were missed; subscribers are told", zap.Error(gone))
+	c.cfg.Events.Missed(p)
 	if !c.locate(p) {
 		return
 	}

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/actorlog/actorlog/schemas"
@@ -39,6 +40,36 @@ type Config struct {
 	LeaseTTL time.Duration
 	// Logger for what an operator should know. Default: none.
 	Logger *zap.Logger
+	// Events is told what happens. Default: nobody.
+	Events EventListener
+}
+
+// EventListener is told what happens in a Client; nil functions are skipped. They are called from many goroutines, those that read the
+// log among them, and must not block.
+type EventListener struct {
+	// Appended: the brokers acknowledged an action, took as long as that since it was handed over, or err says why that is not known.
+	Appended func(took time.Duration, err error)
+	// Answered: a request has its outcome, which may be an error of its actor, or err says why it has none. It began so long ago.
+	Answered func(took time.Duration, replayed bool, err error)
+	// Busy: a request was refused with ErrBusy.
+	Busy func(err error)
+	// Missed: events of a shard expired before they were read.
+	Missed func(partition int32)
+}
+
+func (l *EventListener) setDefaults() {
+	if l.Appended == nil {
+		l.Appended = func(time.Duration, error) {}
+	}
+	if l.Answered == nil {
+		l.Answered = func(time.Duration, bool, error) {}
+	}
+	if l.Busy == nil {
+		l.Busy = func(error) {}
+	}
+	if l.Missed == nil {
+		l.Missed = func(int32) {}
+	}
 }
 
 // Errors of Ask, Do and Since.
@@ -60,13 +91,16 @@ type Delivery struct {
 	Position schemas.Position
 	Hash     schemas.Hash
 	Outcome  *actorlogv1.Outcome
+	// Span in which it was written; not valid when nobody traces it.
+	Span trace.SpanContext
 }
 
 // Request is one action to append.
 type Request struct {
 	// Hash of the actor: the address.
 	Hash schemas.Hash
-	// Action to append. Its request id, caller gateway and time are set by the client.
+	// Action to append. Its request id, caller gateway and time are set by the client. It is part of the span that the context of the
+	// call carries.
 	Action *actorlogv1.Action
 	// Watch, when set, is registered for the actor just before the outcome is handed to
 	// done: it sees every later outcome of the actor and none before. For a repeat, that is

@@ -1,13 +1,15 @@
 package remote
 
 import (
-	"context"
 	"crypto/rand"
 	"strings"
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/actorlog/actorlog/eventlog"
+	"github.com/actorlog/actorlog/internal/tracecontext"
 	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
@@ -45,6 +47,11 @@ func NewSender(log eventlog.Log, id string) *Sender {
 // Deliver numbers the action and appends it; done is called as by eventlog.Log.Append. The sender sets the caller's gateway and, if there is
 // none, the time.
 func (s *Sender) Deliver(hash schemas.Hash, a *actorlogv1.Action, done func(offset int64, err error)) error {
+	return s.DeliverIn(trace.SpanContext{}, hash, a, done)
+}
+
+// DeliverIn is Deliver as part of a span, which the record names if it is valid.
+func (s *Sender) DeliverIn(span trace.SpanContext, hash schemas.Hash, a *actorlogv1.Action, done func(offset int64, err error)) error {
 	if a.Caller == nil {
 		a.Caller = new(actorlogv1.Caller)
 	}
@@ -63,9 +70,9 @@ func (s *Sender) Deliver(hash schemas.Hash, a *actorlogv1.Action, done func(offs
 	}
 	n.last++
 	// Not a context of the caller's, which all appends would have to watch.
-	s.log.Append(context.Background(), eventlog.Actions, eventlog.Record{
+	s.log.Append(tracecontext.Only(span), eventlog.Actions, eventlog.Record{
 		Partition: p, Key: hash[:], Value: value,
-		Headers: []eventlog.Header{{Key: schemas.HeaderType, Value: typeAction}},
+		Headers: tracecontext.Append([]eventlog.Header{{Key: schemas.HeaderType, Value: typeAction}}, span),
 	}, done)
 	return nil
 }

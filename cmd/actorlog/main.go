@@ -51,6 +51,7 @@ type devCmd struct {
 	app.Topics  `group:"Embedded broker"`
 	app.Worker  `group:"Worker"`
 	app.Gateway `group:"Gateway"`
+	app.Ops     `group:"Operation"`
 	TLS         bool   `group:"Gateway" help:"Serve HTTPS with HTTP/2, with a certificate for localhost that is signed by itself and kept with the data." env:"ACTORLOG_TLS"`
 	Seed        string `group:"Examples" help:"Have something happen to example actors first: refunds, in which docs/debugging.md looks for a bug." enum:",refunds" default:""`
 }
@@ -69,12 +70,17 @@ func (c *devCmd) Run(ctx context.Context, log *zap.Logger) error {
 		return err
 	}
 	defer l.Close()
+	p, err := c.Start(ctx, "dev", true, c.Admin, log)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
 	broker, err := c.start(log)
 	if err != nil {
 		return err
 	}
 	defer broker.Close()
-	brokers, err := app.Brokers{Brokers: []string{broker.Addr()}}.Open(ctx, c.Topics, "dev", log)
+	brokers, err := app.Brokers{Brokers: []string{broker.Addr()}}.OpenFor(ctx, c.Topics, p)
 	if err != nil {
 		return err
 	}
@@ -84,7 +90,7 @@ func (c *devCmd) Run(ctx context.Context, log *zap.Logger) error {
 	workerCtx, stopWorker := context.WithCancel(context.WithoutCancel(ctx))
 	group, gatewayCtx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		err := c.Worker.Run(workerCtx, brokers, "dev", filepath.Join(c.Data, "worker"), log)
+		err := c.Worker.Run(workerCtx, brokers, "dev", filepath.Join(c.Data, "worker"), p)
 		if err == nil && gatewayCtx.Err() == nil {
 			err = errors.New("the worker ended")
 		}
@@ -96,7 +102,7 @@ func (c *devCmd) Run(ctx context.Context, log *zap.Logger) error {
 	group.Go(func() error {
 		defer stopWorker()
 		c.Gateway.Before = web.Handler
-		return c.Gateway.Run(gatewayCtx, brokers, l, log)
+		return c.Gateway.Run(gatewayCtx, brokers, l, p)
 	})
 	return group.Wait()
 }

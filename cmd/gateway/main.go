@@ -15,6 +15,7 @@ type cli struct {
 	app.Topics  `group:"Brokers"`
 	app.Gateway `group:"Gateway"`
 	app.Quotas  `group:"Limits"`
+	app.Ops     `group:"Operation"`
 	app.Log     `group:"Logs"`
 }
 
@@ -25,13 +26,18 @@ func (c *cli) Run(ctx context.Context, log *zap.Logger) error {
 		return err
 	}
 	defer l.Close()
-	brokers, err := c.Open(ctx, c.Topics, "gateway", log)
+	p, err := c.Start(ctx, "gateway", true, c.Admin, log)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	brokers, err := c.OpenFor(ctx, c.Topics, p)
 	if err != nil {
 		return err
 	}
 	defer brokers.Close()
 	c.Gateway.Quotas = c.Quotas
-	return c.Gateway.Run(ctx, brokers, l, log)
+	return c.Gateway.Run(ctx, brokers, l, p)
 }
 
 func main() {

@@ -14,6 +14,8 @@ type cli struct {
 	app.Brokers `group:"Brokers"`
 	app.Topics  `group:"Brokers"`
 	app.Worker  `group:"Worker"`
+	app.Ops     `group:"Operation"`
+	app.Admin   `group:"Operation"`
 	ID          string `group:"Worker" help:"Lasting name of this worker: with it, a restart takes the same shards back at once. No two live workers may share one. Default: a new name at every start." env:"ACTORLOG_WORKER_ID"`
 	Data        string `group:"Worker" help:"Directory of the local store, a cache of the log. One worker at a time may use it. Default: in memory." type:"path" env:"ACTORLOG_DATA"`
 	app.Log     `group:"Logs"`
@@ -21,12 +23,17 @@ type cli struct {
 
 // Run implements the command.
 func (c *cli) Run(ctx context.Context, log *zap.Logger) error {
-	brokers, err := c.Open(ctx, c.Topics, "worker", log)
+	p, err := c.Start(ctx, "worker", false, c.Admin, log)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	brokers, err := c.OpenFor(ctx, c.Topics, p)
 	if err != nil {
 		return err
 	}
 	defer brokers.Close()
-	return c.Worker.Run(ctx, brokers, c.ID, c.Data, log)
+	return c.Worker.Run(ctx, brokers, c.ID, c.Data, p)
 }
 
 func main() {

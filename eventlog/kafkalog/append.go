@@ -120,7 +120,7 @@ func (l *Log) Append(ctx context.Context, t eventlog.Topic, r eventlog.Record, d
 	if ctx.Done() != nil {
 		p.unwatch = context.AfterFunc(ctx, func() { p.finish(0, ctx.Err()) })
 	}
-	l.cl.Produce(context.Background(), &p.record, p.promise)
+	l.cl.Produce(traced(ctx), &p.record, p.promise)
 	q.mu.Unlock()
 }
 

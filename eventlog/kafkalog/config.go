@@ -9,11 +9,14 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
+	"github.com/twmb/franz-go/plugin/kprom"
 	"github.com/twmb/franz-go/plugin/kzap"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"golang.org/x/net/proxy"
 
@@ -108,9 +111,15 @@ type Config struct {
 	Logger *zap.Logger
 	// Listener is told of what happens. Default none.
 	Listener EventListener
+	// Registerer gets the metrics of connections, requests and records: actorlog_kafka_... One Log may use it at a time. Default none.
+	Registerer prometheus.Registerer
+	// Tracing makes a span of every append that is part of a sampled trace; it changes no record. Default none.
+	Tracing trace.TracerProvider
 
 	// dial replaces the network in tests.
 	dial dialFunc
+	// metrics of all our clients; nil without a Registerer.
+	metrics *kprom.Metrics
 }
 
 // SASL says who we are. The zero value: nobody.
@@ -325,6 +334,9 @@ func (c *Config) clientOptions() []kgo.Opt {
 	}
 	if l := c.Listener; l.BrokerConnected != nil || l.BrokerDisconnected != nil {
 		opts = append(opts, kgo.WithHooks(connectionHooks{l}))
+	}
+	if c.metrics != nil {
+		opts = append(opts, kgo.WithHooks(clientMetrics{c.metrics}))
 	}
 	return opts
 }

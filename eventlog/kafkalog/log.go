@@ -62,6 +62,9 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("opening the log: %w", err)
 	}
+	if cfg.Registerer != nil {
+		cfg.metrics = newMetrics(cfg.Registerer)
+	}
 	l := &Log{cfg: cfg, tails: make(map[*Tail]struct{})}
 	l.closing, l.end = context.WithCancel(context.Background())
 	for _, t := range eventlog.Topics() {
@@ -69,7 +72,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	}
 
 	codec, _ := cfg.codec()
-	cl, err := kgo.NewClient(append(cfg.clientOptions(),
+	cl, err := kgo.NewClient(append(append(cfg.clientOptions(), cfg.producerHooks()...),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerLinger(0),

@@ -42,6 +42,7 @@ var Table = []Package{
 	{"internal/seed", -1, Free},
 
 	{"internal/capacity", 0, Pure},
+	{"internal/admin", 0, Free},
 	{"internal/floors", 0, Free},
 	{"internal/jsonpatch", 0, Pure},
 	{"internal/socks5", 0, Free},
@@ -71,6 +72,7 @@ var Table = []Package{
 	{"examples/register", 2, Free},
 	{"examples/tasks", 2, Free},
 	{"examples/votes", 2, Free},
+	{"internal/tracecontext", 2, Free},
 
 	{"actors/remote", 3, Free},
 	{"replay/evidence", 3, Free},
@@ -82,6 +84,7 @@ var Table = []Package{
 	{"replay/verify", 4, Free},
 
 	{"actors/actortest", 5, Free},
+	{"internal/obs", 5, Free},
 	{"internal/sim", 5, Free},
 
 	{"cmd/internal/app", 6, Free},
@@ -121,6 +124,10 @@ var Onlys = []Only{
 		"only programs choose an adapter"},
 	{"github.com/gin-gonic/gin", []string{"gateway"}, true,
 		"HTTP is the gateway's"},
+	{"github.com/prometheus/client_golang", []string{"cmd", "eventlog/kafkalog", "internal/obs"}, true,
+		"components have an EventListener; internal/obs makes metrics of what it is told, and kafkalog hands on those of its client"},
+	{"go.opentelemetry.io/otel/sdk", []string{"actors/actortest", "internal/obs"}, true,
+		"components make spans through the interface; internal/obs decides which are kept and where they go"},
 	{"eventlog/kafkalog", []string{"cmd", "bench", "e2e", "docs/snippets"}, true,
 		"only programs choose an adapter; tests use eventlog/memlog"},
 	{"eventlog/memlog", []string{"actors/actortest", "internal/sim"}, false,

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strconv"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -31,8 +32,15 @@ type Log struct {
 }
 
 // Main parses the command line into cli and runs it until SIGINT or SIGTERM; a second signal ends
-// it at once. It does not return.
+// it at once. With "healthcheck" as first argument it asks the program that runs already. It does not return.
 func Main(name, description string, cli any, log *Log) {
+	if len(os.Args) > 1 && os.Args[1] == "healthcheck" { // not a command of kong's: the flags of most programs are at the root
+		if err := healthcheck(context.Background(), name, os.Args[2:], os.Stdout); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	parser, err := kong.New(cli,
 		kong.Name(name), kong.Description(description), kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
@@ -77,6 +85,15 @@ func (l Log) New(w io.Writer) *zap.Logger {
 		encoder = zapcore.NewConsoleEncoder(c)
 	}
 	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level))
+}
+
+// instance is a name of this process among those of its program: the host's, which in a container is its own.
+func instance() string {
+	host, err := os.Hostname()
+	if err != nil {
+		return strconv.Itoa(os.Getpid())
+	}
+	return host
 }
 
 // release is set by the linker: .goreleaser.yaml, Dockerfile.

@@ -37,6 +37,34 @@ type Brokers struct {
 
 // Open connects to the brokers and makes or checks the topics.
 func (b Brokers) Open(ctx context.Context, t Topics, role string, log *zap.Logger) (EventLog, error) {
+	cfg, err := b.config(t, role, log)
+	if err != nil {
+		return nil, err
+	}
+	return t.open(ctx, cfg)
+}
+
+// OpenFor is Open for a process, which counts and traces what happens. It is for the one log of a process.
+func (b Brokers) OpenFor(ctx context.Context, t Topics, p *Process) (EventLog, error) {
+	cfg, err := b.config(t, p.Program, p.Log)
+	if err != nil {
+		return nil, err
+	}
+	events := p.Metrics.Log()
+	cfg.Registerer, cfg.Tracing = p.Metrics.Registerer(), p.Tracing
+	cfg.Listener.AppendFailed, cfg.Listener.Rebalanced = events.AppendFailed, events.Rebalanced
+	return t.open(ctx, cfg)
+}
+
+func (t Topics) open(ctx context.Context, cfg kafkalog.Config) (EventLog, error) {
+	l, err := kafkalog.Open(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return t.over(l)
+}
+
+func (b Brokers) config(t Topics, role string, log *zap.Logger) (kafkalog.Config, error) {
 	cfg := kafkalog.Config{
 		Brokers: b.Brokers, Prefix: t.Prefix, Partitions: t.Partitions, ReplicationFactor: b.ReplicationFactor,
 		SessionTimeout: t.SessionTimeout, GroupProtocol: t.GroupProtocol, ClientID: "actorlog-" + role, Logger: log.Named("kafka"),
@@ -44,25 +72,21 @@ func (b Brokers) Open(ctx context.Context, t Topics, role string, log *zap.Logge
 		SASL:  kafkalog.SASL{Mechanism: b.SASLMechanism, User: b.SASLUser, Password: b.SASLPassword},
 	}
 	if b.KafkaCA != "" && !b.KafkaTLS {
-		return nil, errors.New("--kafka-ca is given without --kafka-tls")
+		return cfg, errors.New("--kafka-ca is given without --kafka-tls")
 	}
 	if b.KafkaTLS {
 		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 		if b.KafkaCA != "" {
 			pem, err := os.ReadFile(b.KafkaCA)
 			if err != nil {
-				return nil, fmt.Errorf("reading --kafka-ca: %w", err)
+				return cfg, fmt.Errorf("reading --kafka-ca: %w", err)
 			}
 			cfg.TLS.RootCAs = x509.NewCertPool()
 			if !cfg.TLS.RootCAs.AppendCertsFromPEM(pem) {
-				return nil, fmt.Errorf("reading --kafka-ca: %s holds no certificate", b.KafkaCA)
+				return cfg, fmt.Errorf("reading --kafka-ca: %s holds no certificate", b.KafkaCA)
 			}
 		}
 	}
 	t.configure(&cfg)
-	l, err := kafkalog.Open(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	return t.over(l)
+	return cfg, nil
 }

@@ -26,11 +26,11 @@ type Gateway struct {
 	TLSCert string `help:"Certificate file, PEM: serve HTTPS with HTTP/2. Read anew when it changes." name:"tls-cert" type:"existingfile" env:"ACTORLOG_TLS_CERT"`
 	TLSKey  string `help:"Private key file, PEM. Read anew when it changes." name:"tls-key" type:"existingfile" env:"ACTORLOG_TLS_KEY"`
 
-	AllowOrigin    []string `help:"Web pages that may use the gateway: https://app.example.com, https://*.example.com, same-origin, loopback, * (all), or chatRoom=https://chat.example.com for one kind. Repeat it, or separate by commas. Default: same-origin and loopback." placeholder:"ORIGIN" env:"ACTORLOG_ALLOW_ORIGIN"`
-	TrustProxy     []string `help:"Addresses of proxies, such as 10.0.0.0/8, whose X-Forwarded-For says who the client is." placeholder:"CIDR" env:"ACTORLOG_TRUST_PROXY"`
-	AdminToken     string   `help:"Token that /admin and /debug/pprof ask for. Better given in the environment. Without one they are served to this machine alone, if --listen is loopback." env:"ACTORLOG_ADMIN_TOKEN"`
-	AdminTokenFile string   `help:"File with the admin token. Read anew when it changes." type:"existingfile" env:"ACTORLOG_ADMIN_TOKEN_FILE"`
-	MaxRejections  int      `help:"Rejected connections of one client address per minute, before further ones of it are put off. -1 is no bound." default:"60" env:"ACTORLOG_MAX_REJECTIONS"`
+	AllowOrigin   []string `help:"Web pages that may use the gateway: https://app.example.com, https://*.example.com, same-origin, loopback, * (all), or chatRoom=https://chat.example.com for one kind. Repeat it, or separate by commas. Default: same-origin and loopback." placeholder:"ORIGIN" env:"ACTORLOG_ALLOW_ORIGIN"`
+	TrustProxy    []string `help:"Addresses of proxies, such as 10.0.0.0/8, whose X-Forwarded-For says who the client is." placeholder:"CIDR" env:"ACTORLOG_TRUST_PROXY"`
+	MaxRejections int      `help:"Rejected connections of one client address per minute, before further ones of it are put off. -1 is no bound." default:"60" env:"ACTORLOG_MAX_REJECTIONS"`
+
+	Admin
 
 	// Quotas of clients. Of its own group of flags, for not every program has them.
 	Quotas Quotas `kong:"-"`
@@ -77,13 +77,8 @@ func (g Gateway) Validate() error {
 	if _, err := parseProxies(g.TrustProxy); err != nil {
 		return err
 	}
-	if g.AdminToken != "" && g.AdminTokenFile != "" {
-		return errors.New("--admin-token and --admin-token-file exclude each other")
-	}
-	if g.AdminToken != "" {
-		if err := checkToken(g.AdminToken); err != nil {
-			return fmt.Errorf("--admin-token: %w", err)
-		}
+	if err := g.Admin.validate(); err != nil {
+		return err
 	}
 	if g.MaxRejections < -1 || g.MaxRejections == 0 {
 		return errors.New("--max-rejections: want a positive number, or -1 for no bound")
@@ -122,17 +117,8 @@ func (g Gateway) config(loopback bool, log *zap.Logger) (gateway.Config, error) 
 		RateLimit: g.Quotas.RateLimit, MaxUnderWay: g.Quotas.MaxUnderWay, CallerRateLimit: g.Quotas.CallerRateLimit,
 		ActorRateLimit: g.Quotas.ActorRateLimit, MaxActorUnderWay: g.Quotas.MaxActorUnderWay,
 	}
-	switch {
-	case g.AdminToken != "":
-		cfg.AdminToken = func() string { return g.AdminToken }
-	case g.AdminTokenFile != "":
-		token, err := watchToken(log, g.AdminTokenFile)
-		if err != nil {
-			return gateway.Config{}, err
-		}
-		cfg.AdminToken = token.get
-	}
-	return cfg, nil
+	cfg.AdminTokens, err = g.tokens(log)
+	return cfg, err
 }
 
 // tls is how to serve HTTPS; nil is HTTP.
@@ -160,9 +146,9 @@ func (g Gateway) Bind() (net.Listener, error) {
 }
 
 // Run serves on l until ctx ends, then lets open requests finish.
-func (g Gateway) Run(ctx context.Context, brokers eventlog.Log, l net.Listener, log *zap.Logger) error {
-	log = log.Named("gateway")
-	client, err := remote.Open(brokers, remote.Config{Logger: log})
+func (g Gateway) Run(ctx context.Context, brokers eventlog.Log, l net.Listener, p *Process) error {
+	log := p.Log.Named("gateway")
+	client, err := remote.Open(brokers, remote.Config{Logger: log, Events: p.Metrics.Client()})
 	if err != nil {
 		return err
 	}
@@ -172,6 +158,7 @@ func (g Gateway) Run(ctx context.Context, brokers eventlog.Log, l net.Listener, 
 	if err != nil {
 		return err
 	}
+	cfg.Listener, cfg.Tracing, cfg.Metrics = p.Metrics.Gateway(), p.Tracing, p.Metrics.Handler()
 	tlsConfig, err := g.tls(log)
 	if err != nil {
 		return err
@@ -180,6 +167,14 @@ func (g Gateway) Run(ctx context.Context, brokers eventlog.Log, l net.Listener, 
 	if err != nil {
 		return err
 	}
+	p.Metrics.FollowClient(client)
+	p.Metrics.FollowGateway(gw)
+	p.SetReady(func(ctx context.Context) error {
+		if gw.Stats().Draining {
+			return errors.New("it is shutting down")
+		}
+		return client.Ready(ctx)
+	})
 	// Handshakes that fail and the like: clients cause as many as they want.
 	errorLog, err := zap.NewStdLogAt(log.Named("http"), zap.DebugLevel)
 	if err != nil {
@@ -198,7 +193,7 @@ func (g Gateway) Run(ctx context.Context, brokers eventlog.Log, l net.Listener, 
 	failed := make(chan error, 1)
 	go func() { failed <- serve(l) }() // ends with Shutdown below
 	log.Info("gateway listening", zap.String("url", scheme+"://"+l.Addr().String()), zap.Stringer("origins", cfg.Origins))
-	if cfg.AdminToken != nil && tlsConfig == nil && !cfg.Loopback {
+	if cfg.AdminTokens != nil && tlsConfig == nil && !cfg.Loopback {
 		log.Warn("the admin token crosses the network in the clear: use it behind a proxy that ends TLS, or with --tls-cert")
 	}
 	select {

@@ -22,6 +22,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/actorlog/actorlog/eventlog/memlog"
+	"github.com/actorlog/actorlog/gateway"
 )
 
 // testPatience is how long a test waits for what must happen.
@@ -37,8 +38,8 @@ func serve(t *testing.T, flags Gateway) string {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 2)
 	workerLog, gatewayLog := cluster.Client(), cluster.Client()
-	go func() { done <- Worker{}.Run(ctx, workerLog, "w", "", zap.NewNop()) }()
-	go func() { done <- flags.Run(ctx, gatewayLog, l, zap.NewNop()) }()
+	go func() { done <- Worker{}.Run(ctx, workerLog, "w", "", NewProcess("worker", zap.NewNop())) }()
+	go func() { done <- flags.Run(ctx, gatewayLog, l, NewProcess("gateway", zap.NewNop())) }()
 	t.Cleanup(func() {
 		cancel()
 		require.NoError(t, <-done)
@@ -89,7 +90,7 @@ func TestFlagsAreChecked(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "*, chatRoom=https://b.example, https://a.example", cfg.Origins.String())
 	require.Equal(t, "[10.0.0.0/8 192.0.2.7/32]", fmt.Sprint(cfg.TrustedProxies))
-	require.Equal(t, "a-token-of-the-test", cfg.AdminToken())
+	require.Equal(t, gateway.AdminTokens{"a-token-of-the-test"}, cfg.AdminTokens())
 	require.False(t, cfg.Loopback)
 	require.Equal(t, [...]int{1200, 32, -1, -1, 1000}, [...]int{cfg.RateLimit, cfg.MaxUnderWay, cfg.CallerRateLimit, cfg.ActorRateLimit, cfg.MaxActorUnderWay})
 }
@@ -204,10 +205,10 @@ func TestAdminTokenFileIsReadAnew(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	write := func(token string) { require.NoError(t, os.WriteFile(file, []byte(token), 0o600)) }
 	write("short")
-	_, err := Gateway{AdminTokenFile: file}.config(true, zap.NewNop())
-	require.ErrorContains(t, err, "reading --admin-token-file: the token has 5 bytes")
+	_, err := Gateway{Admin: Admin{AdminTokenFile: file}}.config(true, zap.NewNop())
+	require.ErrorContains(t, err, "reading --admin-token-file: a token has 5 bytes")
 	write("the-first-token-of-all\n")
-	address := serve(t, Gateway{AdminTokenFile: file})
+	address := serve(t, Gateway{Admin: Admin{AdminTokenFile: file}})
 	status := func(token string) int {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/admin/gateway", nil)
 		require.NoError(t, err)

@@ -3,7 +3,6 @@ package app
 import (
 	"bytes"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -11,7 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/actorlog/actorlog/gateway"
+	"github.com/actorlog/actorlog/internal/admin"
 )
 
 // rereadAfter is how long what was read of files that may change is taken for what they hold.
@@ -96,26 +95,11 @@ func watchCertificate(log *zap.Logger, cert, key string) (*watched[*tls.Certific
 	return w, nil
 }
 
-// watchToken is an admin token.
-func watchToken(log *zap.Logger, path string) (*watched[string], error) {
-	w, err := watch(log, func(texts [][]byte) (string, error) {
-		token := string(bytes.TrimSpace(texts[0]))
-		return token, checkToken(token)
-	}, path)
+// watchTokens is admin tokens.
+func watchTokens(log *zap.Logger, path string) (*watched[admin.Tokens], error) {
+	w, err := watch(log, func(texts [][]byte) (admin.Tokens, error) { return admin.Parse(string(texts[0])) }, path)
 	if err != nil {
 		return nil, fmt.Errorf("reading --admin-token-file: %w", err)
 	}
 	return w, nil
-}
-
-func checkToken(token string) error {
-	if len(token) < gateway.MinAdminToken {
-		return fmt.Errorf("the token has %d bytes, fewer than %d (openssl rand -hex 32 makes a good one)", len(token), gateway.MinAdminToken)
-	}
-	for _, r := range token {
-		if r <= ' ' || r > '~' {
-			return errors.New("the token holds something else than visible ASCII characters")
-		}
-	}
-	return nil
 }

@@ -3,8 +3,10 @@ package app
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -39,7 +41,7 @@ type Worker struct {
 }
 
 // Run hosts the example actors until ctx ends. id, when not empty, is the worker's lasting name.
-func (w Worker) Run(ctx context.Context, brokers eventlog.Log, id, dataDir string, log *zap.Logger) error {
+func (w Worker) Run(ctx context.Context, brokers eventlog.Log, id, dataDir string, p *Process) error {
 	registry := actor.NewRegistry()
 	account.Register(registry)
 	chat.Register(registry)
@@ -54,17 +56,23 @@ func (w Worker) Run(ctx context.Context, brokers eventlog.Log, id, dataDir strin
 	metronome.Register(registry)
 	refunds.Register(registry)
 	register.Register(registry)
-	log = log.Named("worker")
+	log := p.Log.Named("worker")
 	worker, err := host.Open(brokers, registry, host.Config{
 		ID: id, StableID: id != "", Version: w.CodeVersion, VersionNumber: w.WorkerVersion, Region: w.Region, DataDir: dataDir,
 		SleepAfter: w.SleepAfter, ActionTimeout: w.ActionTimeout, CheckpointEvery: w.CheckpointEvery, MailboxSize: w.MailboxSize, Standby: w.Standby,
-		Events: workerEvents(log),
+		Events: p.Metrics.Worker(log), Tracing: p.Tracing,
 	})
 	if err != nil {
 		return err
 	}
 	log.Info("worker started", zap.Strings("kinds", registry.Kinds()))
+	p.SetReady(func(ctx context.Context) error { return workerReady(ctx, worker, brokers) })
+	following, stop := context.WithCancel(ctx)
+	var followed sync.WaitGroup
+	followed.Go(func() { p.Metrics.FollowWorker(following, worker, brokers) })
 	err = worker.Run(ctx)
+	stop()
+	followed.Wait()
 	if closeErr := worker.Close(); err == nil {
 		err = closeErr
 	}
@@ -72,43 +80,13 @@ func (w Worker) Run(ctx context.Context, brokers eventlog.Log, id, dataDir strin
 	return err
 }
 
-func workerEvents(log *zap.Logger) host.EventListener {
-	return host.EventListener{
-		ShardOpened: func(e host.ShardOpened) {
-			// Every shard at every start is too much for a terminal; a recovery that took
-			// its time is what an operator looks for.
-			level := zap.DebugLevel
-			if e.Duration > time.Second {
-				level = zap.InfoLevel
-			}
-			log.Log(level, "shard opened", zap.Int32("shard", e.Partition), zap.Int64("epoch", e.Epoch), zap.Bool("warm", e.Warm), zap.Int("snapshots", e.Snapshots),
-				zap.Int("events", e.Events), zap.Int64("resume_at", e.ResumeAt), zap.Duration("took", e.Duration))
-		},
-		ShardClosed: func(p int32, err error) {
-			level := zap.DebugLevel
-			if err != nil {
-				level = zap.WarnLevel
-			}
-			log.Log(level, "shard closed", zap.Int32("shard", p), zap.NamedError("reason", err))
-		},
-		ShardRetry: func(p int32, err error) { log.Warn("shard will be tried again", zap.Int32("shard", p), zap.Error(err)) },
-		StandbyRetry: func(p int32, err error) {
-			log.Warn("shard of another worker will be followed anew", zap.Int32("shard", p), zap.Error(err))
-		},
-		Checkpoint: func(e host.Checkpoint) {
-			if e.Err != nil {
-				log.Warn("checkpoint", zap.Int32("shard", e.Partition), zap.Error(e.Err))
-				return
-			}
-			log.Debug("checkpoint", zap.Int32("shard", e.Partition), zap.Int("snapshots", e.Snapshots), zap.Duration("took", e.Duration))
-		},
-		ActionFailed: func(e host.ActionFailed) {
-			log.Error("action failed", zap.String("actor", e.ActorID), zap.String("kind", e.Kind), zap.String("key", e.Key),
-				zap.String("action", e.Action), zap.String("request", e.RequestID), zap.String("detail", e.Detail))
-		},
-		BadRecord: func(topic string, p int32, offset int64, err error) {
-			log.Warn("record passed over", zap.String("topic", topic), zap.Int32("shard", p), zap.Int64("offset", offset), zap.Error(err))
-		},
-		ActorBroken: func(id string, err error) { log.Error("actor out of service", zap.String("actor", id), zap.Error(err)) },
+// workerReady says what is missing until the worker serves.
+func workerReady(ctx context.Context, w *host.Worker, brokers eventlog.Log) error {
+	if n := w.Recovering(); n > 0 {
+		return fmt.Errorf("%d shards are being recovered", n)
 	}
+	if _, _, err := brokers.Bounds(ctx, eventlog.Actions, 0); err != nil {
+		return fmt.Errorf("asking the brokers: %w", err)
+	}
+	return nil
 }
