@@ -38,6 +38,8 @@ func (g *Gateway) adminRoutes(e *gin.Engine) {
 	routes.POST("/parked/:position/retry", g.adminUnpark(false))
 	routes.POST("/parked/:position/dismiss", g.adminUnpark(true))
 
+	g.historyRoutes(routes)
+
 	debug := e.Group("/debug/pprof", g.admin)
 	debug.GET("/*name", gin.WrapF(admin.Profiles))
 	if g.cfg.Metrics != nil {

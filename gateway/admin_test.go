@@ -24,7 +24,7 @@ func failureCode(t *testing.T, resp *http.Response) string {
 	return e.Group + "." + e.Code
 }
 
-var adminPaths = []string{"/admin/sessions", "/admin/gateway", "/admin/parked", "/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/heap?debug=1"}
+var adminPaths = []string{"/admin/sessions", "/admin/gateway", "/admin/parked", "/admin/state/counter/x?at=1h", "/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/heap?debug=1"}
 
 func TestAdminToken(t *testing.T) {
 	t.Parallel()

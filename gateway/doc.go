@@ -37,7 +37,8 @@
 // for the actor.
 //
 // Operations: /healthz (the process runs), /readyz (the brokers answer, the tail has caught up), and
-// for operators alone /admin/... and /debug/pprof/ (see Config.AdminTokens).
+// for operators alone /admin/... and /debug/pprof/ (see Config.AdminTokens). docs/openapi.yaml, served at /openapi.yaml, has all
+// plain routes; a test compares it with those that there are.
 //
 // # Web pages
 //

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/actorlog/actorlog/actors/remote"
+	"github.com/actorlog/actorlog/docs"
 	"github.com/actorlog/actorlog/gateway/wire"
 )
 
@@ -53,6 +54,7 @@ func (g *Gateway) newEngine() *gin.Engine {
 	get("/readyz", g.readyz)
 	get("/health", g.health)
 	get("/metadata", g.metadata)
+	get("/openapi.yaml", func(c *gin.Context) { c.Data(http.StatusOK, "application/yaml", docs.OpenAPI) })
 	// Pages on localhost ask for it; there is none.
 	get("/devtools/mod.js", func(c *gin.Context) { g.fail(c, errNoRoute) })
 

@@ -109,6 +109,19 @@ func (r *Reader) State(ctx context.Context, hash schemas.Hash, p Point) (machine
 	return r.At(ctx, hash, e.Position.Offset)
 }
 
+// Between is the actor at two points. A from that is the zero Point is just before the last event at or before to.
+func (r *Reader) Between(ctx context.Context, hash schemas.Hash, from, to Point) (before, after machine.Actor, err error) {
+	if after, err = r.State(ctx, hash, to); err != nil {
+		return before, after, err
+	}
+	if from.IsNow() {
+		before, err = r.At(ctx, hash, after.LastOffset-1)
+	} else {
+		before, err = r.State(ctx, hash, from)
+	}
+	return before, after, err
+}
+
 // Difference is what changed of an actor between two moments.
 type Difference struct {
 	// Patch turns the one state into the other, RFC 6902; empty when they are the same.

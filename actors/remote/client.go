@@ -415,6 +415,9 @@ func (c *Client) lag(shards map[int32]struct{}) (most int64) {
 	return most
 }
 
+// Log that the client is of, to read from.
+func (c *Client) Log() eventlog.Source { return c.log }
+
 // Pending is how many requests are under way, and how many may be.
 func (c *Client) Pending() (n, most int) {
 	c.mu.Lock()

@@ -34,7 +34,7 @@ func title(v *replay.Entry) string {
 
 // what was asked.
 func what(v *replay.Entry) string {
-	args := strings.TrimSuffix(strings.TrimPrefix(string(v.Args), "["), "]")
+	args := list(v.Args)
 	if len(v.Input) > 0 {
 		args = string(v.Input)
 	}
@@ -49,6 +49,11 @@ func what(v *replay.Entry) string {
 		return v.Type + " " + string(v.Body)
 	}
 	return v.Type
+}
+
+// list is a JSON array without its brackets.
+func list(args json.RawMessage) string {
+	return strings.TrimSuffix(strings.TrimPrefix(string(args), "["), "]")
 }
 
 // whose names the actor of an entry.
@@ -112,7 +117,7 @@ func printRest(line func(name, format string, args ...any), v *replay.Entry) {
 		line("schedule", "%s is over", id)
 	}
 	for _, s := range v.Sends {
-		line("send", "%s %s: %s%s", s.To.Kind, schemas.Key(s.To.Key), s.Action, s.Args)
+		line("send", "%s %s: %s(%s)", s.To.Kind, schemas.Key(s.To.Key), s.Action, list(s.Args))
 	}
 	for _, id := range v.Connected {
 		line("connection", "%s is there", id)
@@ -147,7 +152,7 @@ func printRest(line func(name, format string, args ...any), v *replay.Entry) {
 }
 
 func schedule(s replay.EntrySchedule) string {
-	text := fmt.Sprintf("%s: %s%s at %s", s.ID, s.Action, s.Args, s.Due.Format(timeLayout))
+	text := fmt.Sprintf("%s: %s(%s) at %s", s.ID, s.Action, list(s.Args), s.Due.Format(timeLayout))
 	if s.EveryMs > 0 {
 		text += ", every " + (time.Duration(s.EveryMs) * time.Millisecond).String()
 	}

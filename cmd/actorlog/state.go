@@ -7,7 +7,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/actorlog/actorlog/replay"
-	"github.com/actorlog/actorlog/schemas"
 )
 
 type stateCmd struct {
@@ -67,19 +66,12 @@ func (c *diffCmd) Run(ctx context.Context, log *zap.Logger) error {
 		return err
 	}
 	return c.with(ctx, log, func(r *replay.Reader) error {
-		after, err := r.State(ctx, hash, to)
+		before, after, err := r.Between(ctx, hash, from, to)
 		if err != nil {
 			return err
 		}
 		if after.LastOffset < 0 && to.IsNow() {
 			return c.unknown()
-		}
-		if c.From == "" {
-			from = replay.Point{Position: &schemas.Position{Partition: r.Partition(hash), Offset: max(0, after.LastOffset-1)}}
-		}
-		before, err := r.State(ctx, hash, from)
-		if err != nil {
-			return err
 		}
 		d, err := replay.Diff(&before, &after)
 		switch {
