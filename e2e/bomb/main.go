@@ -1,4 +1,4 @@
-// Command bomb is a worker for tests, with actions that it does not survive.
+// Command bomb is a worker for tests, with actors that no example is: actions that it does not survive, and dice.
 package main
 
 import (
@@ -72,17 +72,20 @@ func register(r *actor.Registry) {
 
 func run() error {
 	brokers := flag.String("brokers", "", "addresses")
+	prefix := flag.String("prefix", "", "of the topics")
+	proxy := flag.String("broker-proxy", "", "through which the brokers are reached")
 	data := flag.String("data", "", "directory of the local store")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	log, err := kafkalog.Open(ctx, kafkalog.Config{Brokers: strings.Split(*brokers, ","), Partitions: 8, SessionTimeout: 2 * time.Second})
+	log, err := kafkalog.Open(ctx, kafkalog.Config{Brokers: strings.Split(*brokers, ","), Prefix: *prefix, Proxy: *proxy, Partitions: 8, SessionTimeout: 2 * time.Second})
 	if err != nil {
 		return err
 	}
 	defer log.Close()
 	registry := actor.NewRegistry()
 	register(registry)
+	registerDice(registry)
 	worker, err := host.Open(log, registry, host.Config{DataDir: *data, ActionTimeout: 5 * time.Second, DrainTimeout: time.Second})
 	if err != nil {
 		return err

@@ -47,10 +47,16 @@ type load struct {
 	metronomes []int64 // milliseconds between their beats
 }
 
-// startLoad returns when all clients are at work.
-func startLoad(t *testing.T, w *world) *load {
+// newLoad is without clients yet.
+func newLoad(t *testing.T, w *world) *load {
 	l := &load{t: t, w: w, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}, over: make(chan struct{})}
 	t.Cleanup(l.stop) // when the test has failed, its context has ended the clients
+	return l
+}
+
+// startLoad returns when all clients are at work.
+func startLoad(t *testing.T, w *world) *load {
+	l := newLoad(t, w)
 	for i := range 3 {
 		l.startCounter(name("counter", i))
 	}
