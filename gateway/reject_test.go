@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,7 +20,9 @@ import (
 func TestRejectedTooOften(t *testing.T) {
 	t.Parallel()
 	const burst, held = 1, 3 // a token a minute
+	var gone atomic.Int64
 	w := newWorld(t, config(func(c *gateway.Config) {
+		c.Listener.SessionClosed = func(gateway.SessionInfo) { gone.Add(1) }
 		c.MaxRejections, c.MaxRejectDelay, c.MaxDelayed = burst, time.Hour, held
 		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	}))
@@ -30,6 +33,8 @@ func TestRejectedTooOften(t *testing.T) {
 		reason, _ := w.dial(nothing, looping, "rivet", "rivet_encoding.json").closed()
 		require.Equal(t, "1011 actor.kind_not_found", reason)
 	}
+	// Until then they take a place of those that are held.
+	w.eventually(func() bool { return gone.Load() == burst+1 })
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	type dialed struct {

@@ -29,20 +29,25 @@ const short = 250 * time.Millisecond
 // impatient waits for nobody for long.
 var impatient = patience{headers: short, idle: short, silence: short, answer: short, write: short}
 
-// serveHandler runs a server until the test ends, and returns its address.
+// serveHandler runs an impatient server until the test ends, and returns its address.
 func serveHandler(t *testing.T, handler http.Handler, overTLS bool) string {
+	t.Helper()
+	return serveFor(t, handler, overTLS, impatient)
+}
+
+func serveFor(t *testing.T, handler http.Handler, overTLS bool, p patience) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	server := newServer(handler, nil, impatient)
-	serve := func() error { return server.Serve(l) }
+	server := newServer(handler, nil, p)
+	run := func() error { return server.Serve(l) }
 	if overTLS {
 		cert, key, err := SelfSigned(t.TempDir())
 		require.NoError(t, err)
-		serve = func() error { return server.ServeTLS(l, cert, key) }
+		run = func() error { return server.ServeTLS(l, cert, key) }
 	}
 	done := make(chan error, 1)
-	go func() { done <- serve() }()
+	go func() { done <- run() }()
 	t.Cleanup(func() {
 		require.NoError(t, server.Close())
 		require.ErrorIs(t, <-done, http.ErrServerClosed)
@@ -52,6 +57,11 @@ func serveHandler(t *testing.T, handler http.Handler, overTLS bool) string {
 
 // serveGateway is serveHandler of a gateway over a log in memory, without workers.
 func serveGateway(t *testing.T, overTLS bool, cfg gateway.Config) string {
+	t.Helper()
+	return serveHandler(t, newGateway(t, cfg), overTLS)
+}
+
+func newGateway(t *testing.T, cfg gateway.Config) http.Handler {
 	t.Helper()
 	log := memlog.NewCluster(1).Client()
 	client, err := remote.Open(log, remote.Config{})
@@ -65,7 +75,7 @@ func serveGateway(t *testing.T, overTLS bool, cfg gateway.Config) string {
 		client.Close()
 		log.Close()
 	})
-	return serveHandler(t, gw.Handler(), overTLS)
+	return gw.Handler()
 }
 
 func dial(t *testing.T, address string) net.Conn {
@@ -132,7 +142,8 @@ func TestConnectionsThatStall(t *testing.T) {
 // There may be as many headers as fit, and no more.
 func TestManyHeaders(t *testing.T) {
 	t.Parallel()
-	address := serveGateway(t, false, gateway.Config{})
+	// A server whose time ends within a line takes it for a whole one, and says 400.
+	address := serveFor(t, newGateway(t, gateway.Config{}), false, defaultPatience)
 	for count, want := range map[int]int{2_000: 200, 100_000: 431} {
 		conn := dial(t, address)
 		go func() {
