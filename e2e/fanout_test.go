@@ -27,8 +27,8 @@ func TestKillFanOut(t *testing.T) {
 	broker := process.Start(t, "actorlog", "broker", "--data", t.TempDir(), "--kafka-listen", kafka)
 	process.Ready(t, gateway, process.Start(t, "gateway", append([]string{"--brokers", kafka, "--listen", gateway, "--partitions", "8"}, process.Unlimited...)...))
 	worker := func() *process.Process {
-		return process.Start(t, "worker", "--brokers", kafka, "--partitions", "8", "--data", t.TempDir(),
-			"--session-timeout", "2s", "--checkpoint-every", "1s", "--sleep-after", "500ms")
+		return process.Start(t, "worker", append([]string{"--brokers", kafka, "--partitions", "8", "--data", t.TempDir(),
+			"--session-timeout", "2s", "--checkpoint-every", "1s", "--sleep-after", "500ms"}, process.Blameless...)...)
 	}
 	workers := []*process.Process{worker(), worker()}
 

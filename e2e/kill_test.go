@@ -134,8 +134,8 @@ func TestKillDev(t *testing.T) {
 	}
 	data, gateway, kafka := t.TempDir(), process.Address(t), process.Address(t)
 	dev := func() *process.Process {
-		return process.Start(t, "actorlog", "dev", "--data", data, "--listen", gateway, "--kafka-listen", kafka,
-			"--checkpoint-every", "700ms", "--sleep-after", "300ms", "--partitions", "8")
+		return process.Start(t, "actorlog", append([]string{"dev", "--data", data, "--listen", gateway, "--kafka-listen", kafka,
+			"--checkpoint-every", "700ms", "--sleep-after", "300ms", "--partitions", "8"}, process.Blameless...)...)
 	}
 	p := dev()
 	process.Ready(t, gateway, p)

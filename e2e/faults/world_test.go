@@ -99,7 +99,7 @@ func (w *world) pause(d time.Duration) { process.Pause(w.t.Context(), d) }
 func (w *world) startWorker(i int) {
 	w.t.Helper()
 	// It sleeps and writes checkpoints as often as it can: recovery is what is looked at.
-	args := slices.Concat(w.brokers.flags(), []string{"--data", w.data[i], "--checkpoint-every", "1s", "--sleep-after", "500ms"})
+	args := slices.Concat(w.brokers.flags(), process.Blameless, []string{"--data", w.data[i], "--checkpoint-every", "1s", "--sleep-after", "500ms"})
 	if i == 0 && w.proxy != nil {
 		args = append(args, "--broker-proxy", w.proxy.URL())
 	}

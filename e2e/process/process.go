@@ -195,6 +195,10 @@ func ApacheKafka(t *testing.T, groupProtocol string) Brokers {
 // Unlimited are flags of a gateway whose clients are many, of one address.
 var Unlimited = []string{"--rate-limit=-1", "--max-under-way=-1"}
 
+// Blameless are flags of a worker that is killed for no fault of its actions: with the default, three deaths in a row within the time that
+// it takes to catch up set one of them aside.
+var Blameless = []string{"--park-after", "1000000"}
+
 // Gateway starts a gateway and waits until it is ready.
 func (b Brokers) Gateway(t *testing.T, listen string) *Process {
 	t.Helper()
@@ -206,7 +210,7 @@ func (b Brokers) Gateway(t *testing.T, listen string) *Process {
 // Worker starts a worker with a new local store.
 func (b Brokers) Worker(t *testing.T, flags ...string) *Process {
 	t.Helper()
-	return Start(t, "worker", slices.Concat(b, []string{"--data", t.TempDir()}, flags)...)
+	return Start(t, "worker", slices.Concat(b, Blameless, []string{"--data", t.TempDir()}, flags)...)
 }
 
 // Ready waits until a gateway, host:port or URL, says that it is.

@@ -34,6 +34,7 @@ type Worker struct {
 	ActionTimeout   time.Duration `help:"How long one action may run." default:"60s" env:"ACTORLOG_ACTION_TIMEOUT"`
 	CheckpointEvery time.Duration `help:"Longest time between checkpoints of a shard that changes: bounds what a recovery reads." default:"30s" env:"ACTORLOG_CHECKPOINT_EVERY"`
 	MailboxSize     int           `help:"How many actions may wait for one actor before further ones are refused as overloaded." default:"1000" env:"ACTORLOG_MAILBOX_SIZE"`
+	ParkAfter       int           `help:"How many deaths of its workers, one after the other, set an action aside that none of them survived." default:"3" env:"ACTORLOG_PARK_AFTER"`
 	Standby         bool          `help:"Follow the shards of other workers as well, so that taking one over costs the same however many actors it has. Reads all that all workers record; --data should be given." env:"ACTORLOG_STANDBY"`
 	CodeVersion     string        `help:"Version of the actors' code, written into the log." default:"${version}" env:"ACTORLOG_CODE_VERSION"`
 	WorkerVersion   uint64        `help:"Number of that version, fixed when the program is built: a shard that a worker has served is never given to a lower one." default:"0" env:"ACTORLOG_WORKER_VERSION"`
@@ -59,7 +60,7 @@ func (w Worker) Run(ctx context.Context, brokers eventlog.Log, id, dataDir strin
 	log := p.Log.Named("worker")
 	worker, err := host.Open(brokers, registry, host.Config{
 		ID: id, StableID: id != "", Version: w.CodeVersion, VersionNumber: w.WorkerVersion, Region: w.Region, DataDir: dataDir,
-		SleepAfter: w.SleepAfter, ActionTimeout: w.ActionTimeout, CheckpointEvery: w.CheckpointEvery, MailboxSize: w.MailboxSize, Standby: w.Standby,
+		SleepAfter: w.SleepAfter, ActionTimeout: w.ActionTimeout, CheckpointEvery: w.CheckpointEvery, MailboxSize: w.MailboxSize, ParkAfter: w.ParkAfter, Standby: w.Standby,
 		Events: p.Metrics.Worker(log), Tracing: p.Tracing,
 	})
 	if err != nil {
