@@ -101,7 +101,8 @@ func TestRateLimit_Connections(t *testing.T) {
 func TestRateLimit_RawSocket(t *testing.T) {
 	t.Parallel()
 	const perMinute = 300 // one in 200 ms, when they are used up
-	w := newLobby(t, config(func(c *gateway.Config) { c.RateLimit = perMinute }))
+	// It sends all before it reads anything.
+	w := newLobby(t, config(func(c *gateway.Config) { c.RateLimit, c.SessionBuffer = perMinute, 2*perMinute }))
 	s := w.dial("/gateway/lobby/websocket/x"+getOrCreate+"raw", nil, "rivet", paramsProtocol(`{"name":"raw"}`))
 	begun := time.Now()
 	const over = 3
