@@ -62,7 +62,8 @@ type nodeGateway struct {
 }
 
 func newNodeWorld(t *testing.T, node string, b process.Brokers, gateways int) *nodeWorld {
-	w := &nodeWorld{t: t, node: node, brokers: b}
+	// For raw requests of 20 MiB.
+	w := &nodeWorld{t: t, node: node, brokers: append(b, "--max-record-bytes", "58720256")}
 	w.startWorker()
 	var listen []string
 	for range gateways {

@@ -27,7 +27,7 @@ type Config struct {
 	// MaxSocketMessageBytes bounds a message on a raw socket. Default 1 MiB.
 	MaxSocketMessageBytes int
 	// MaxRequestBytes bounds the body of a raw request. It is recorded in one outcome with the response, which the workers limit to
-	// 8,000,000 bytes. Default 3 MiB.
+	// 8,000,000 bytes unless host.Config.RawRecordBytes says otherwise. Default 3 MiB.
 	MaxRequestBytes int
 	// MaxParamsBytes bounds the parameters of a connection, as JSON: each is part of its actor's state. Default 4,096.
 	MaxParamsBytes int

@@ -12,6 +12,7 @@ import (
 
 	"github.com/actorlog/actorlog/actors/actor"
 	"github.com/actorlog/actorlog/actors/actortest"
+	"github.com/actorlog/actorlog/actors/host"
 	"github.com/actorlog/actorlog/actors/remote"
 	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/schemas"
@@ -139,6 +140,24 @@ func TestRawRequest(t *testing.T) {
 		time.Sleep(asleep)
 		require.Equal(t, []eventlog.Topic{eventlog.Actions}, holds(w, "swordfish"), "headers are not kept")
 		require.Contains(t, holds(w, "text/grain"), eventlog.Events, "but for the type of the body")
+	})
+}
+
+// Where the topic takes it, a raw request may have a large body, and a large answer, though all other outcomes are bounded as ever.
+func TestRawRequest_Large(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		w := actortest.NewWith(t, host.Config{RawRecordBytes: 25_000_000}, registerMill)
+		w.Cluster.SetMaxRecordBytes(25_500_000)
+		grain := bytes.Repeat([]byte("rye "), 2_500_000)
+		o, err := request(t, w, "POST", "/grain", grain)
+		require.NoError(t, err)
+		require.Equal(t, bytes.ToUpper(grain), o.Response.Body)
+		w.Crash()
+		_, err = request(t, w, "GET", "/nothing", nil)
+		require.NoError(t, err, "after a recovery that reads it")
+		_, err = request(t, w, "POST", "/grain", bytes.Repeat(grain, 2)) // fits into an action, but not with its answer into an outcome
+		require.ErrorIs(t, err, actor.ErrTooLarge)
 	})
 }
 

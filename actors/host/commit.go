@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -32,7 +33,8 @@ var (
 // the only writer, acknowledge would find out and the shard would be thrown away.
 func (s *shard) append(c *cell, it item, o *actorlogv1.Outcome, before *machine.Actor) (fits bool) {
 	value, err := s.encode(o)
-	size, limit := s.tooLarge(c, value)
+	most := int(s.w.limitOf(o).Load())
+	size, limit := s.tooLarge(c, value, most)
 	fits = size == 0
 	switch {
 	case err != nil || fits:
@@ -40,7 +42,7 @@ func (s *shard) append(c *cell, it item, o *actorlogv1.Outcome, before *machine.
 		c.head, c.live = *before, nil
 		o = c.head.TooLarge(it.ref, it.action, size, limit)
 		value, err = s.encode(o)
-	case int64(len(value)) > s.w.recordLimit.Load():
+	case len(value) > most:
 		machine.OmitArguments(o)
 		value, err = s.encode(o)
 	}
@@ -81,15 +83,22 @@ func (s *shard) append(c *cell, it item, o *actorlogv1.Outcome, before *machine.
 
 // tooLarge returns the size of what does not fit, and what would: the outcome, or the state that
 // grew by outcomes that fit, and whose snapshot would not. Size is 0 when all fits.
-func (s *shard) tooLarge(c *cell, outcome []byte) (size, limit int) {
-	limit = int(s.w.recordLimit.Load())
-	if len(outcome)+placeBytes > limit {
-		return len(outcome), limit
+func (s *shard) tooLarge(c *cell, outcome []byte, most int) (size, limit int) {
+	if len(outcome)+placeBytes > most {
+		return len(outcome), most
 	}
 	if size, limit := c.head.SnapshotBytes(), s.stateLimit(); size > limit {
 		return size, limit
 	}
 	return 0, 0
+}
+
+// limitOf is where the limit of an outcome stands.
+func (w *Worker) limitOf(o *actorlogv1.Outcome) *atomic.Int64 {
+	if o.GetAction().GetRequest() != nil {
+		return &w.rawLimit
+	}
+	return &w.recordLimit
 }
 
 // stateLimit is what an actor may take in a snapshot. The rest is for the requests that it remembers.
@@ -193,7 +202,9 @@ func (m *sent) acknowledge(offset int64, err error) {
 	if errors.Is(err, eventlog.ErrTooLarge) {
 		// The topic takes less than this worker was told. What fits is now known better; in the next
 		// term the action gets an outcome that says so.
-		s.w.recordLimit.Store(min(s.w.recordLimit.Load(), int64(m.size-1)))
+		for _, limit := range []*atomic.Int64{&s.w.recordLimit, &s.w.rawLimit} {
+			limit.Store(min(limit.Load(), int64(m.size-1)))
+		}
 	}
 	if err != nil {
 		s.die(fmt.Errorf("appending to events: %w", err))

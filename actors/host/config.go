@@ -64,6 +64,9 @@ type Config struct {
 	// limit with the first outcome that it refuses.
 	// Default 8,000,000.
 	MaxRecordBytes int
+	// RawRecordBytes is the same for the outcome of a raw request, which holds the bodies of request and response.
+	// Default MaxRecordBytes.
+	RawRecordBytes int
 	// Events is told what happens. Default: nobody.
 	Events EventListener
 	// Tracing makes a span of every action whose record names one. Default none; what an action asks of others still carries on its trace.
@@ -85,6 +88,7 @@ func (c *Config) setDefaults() {
 	def(&c.CheckpointEvery, 30*time.Second)
 	def(&c.CheckpointBytes, 64<<20)
 	def(&c.MaxRecordBytes, 8_000_000)
+	def(&c.RawRecordBytes, c.MaxRecordBytes)
 }
 
 func def[T comparable](v *T, value T) {
@@ -114,6 +118,7 @@ func (c Config) Validate() error {
 	positive("CheckpointEvery", int64(c.CheckpointEvery))
 	positive("CheckpointBytes", c.CheckpointBytes)
 	positive("MaxRecordBytes", int64(c.MaxRecordBytes))
+	positive("RawRecordBytes", int64(c.RawRecordBytes))
 	if !utf8.ValidString(c.Version) || !utf8.ValidString(c.ID) || !utf8.ValidString(c.Region) {
 		errs = append(errs, errors.New("ID, Version or Region is not valid UTF-8"))
 	}

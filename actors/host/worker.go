@@ -36,8 +36,9 @@ type Worker struct {
 	claimed []atomic.Bool
 	// polls counts the polls of tail.
 	polls atomic.Uint64
-	// recordLimit is the largest outcome: Config.MaxRecordBytes, or less if the topic takes less.
-	recordLimit atomic.Int64
+	// recordLimit is the largest outcome, and rawLimit that of a raw request: Config.MaxRecordBytes and RawRecordBytes, or less if the
+	// topic takes less.
+	recordLimit, rawLimit atomic.Int64
 
 	// sender appends what the worker itself asks of actors; remote calls actors on behalf of actions and loops, once one does.
 	sender *remote.Sender
@@ -93,6 +94,7 @@ func Open(log eventlog.Log, registry *actor.Registry, cfg Config) (*Worker, erro
 		trial: semaphore.NewWeighted(alone),
 	}
 	w.recordLimit.Store(int64(cfg.MaxRecordBytes))
+	w.rawLimit.Store(int64(cfg.RawRecordBytes))
 	if w.standbys, err = openStandbys(w); err != nil {
 		tail.Close()
 		return nil, errors.Join(err, store.close())

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,6 +81,7 @@ func (c *devCmd) Run(ctx context.Context, log *zap.Logger) error {
 		return err
 	}
 	defer broker.Close()
+	c.MaxRecordBytes = cmp.Or(c.MaxRecordBytes, app.DevRecordBytes)
 	brokers, err := app.Brokers{Brokers: []string{broker.Addr()}}.OpenFor(ctx, c.Topics, p)
 	if err != nil {
 		return err

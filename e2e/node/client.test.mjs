@@ -619,6 +619,73 @@ async function logged(key, want) {
   assert.deepEqual(log, want);
 }
 
+// Repeats a question until its answer is as wanted.
+async function eventually(ask, check, what, ms = 15_000) {
+  const began = Date.now();
+  let answer;
+  do {
+    answer = await ask();
+    if (check(answer)) return answer;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  } while (Date.now() - began < ms);
+  assert.fail(`${what}: ${JSON.stringify(answer)}`);
+}
+
+// See examples/fanout.
+describe('actors that ask others', () => {
+  test('call them, and are told', async () => {
+    const name = randomUUID();
+    const total = client.total.getOrCreate(name);
+    assert.equal(await total.call(10), 10);
+    assert.equal(await total.call(10), 10);
+    const { calls, sum } = await total.get();
+    assert.deepEqual({ calls, sum }, { calls: 2, sum: 10 + 20 }, 'each part has counted to two');
+    assert.equal((await client.part.get('3').get()).called[name], 2);
+  });
+
+  test('send them messages, and get as many replies', async () => {
+    const total = client.total.getOrCreate(randomUUID());
+    await total.message(10);
+    const count = ({ replies }) => Object.values(replies ?? {}).reduce((a, b) => a + b, 0);
+    const { replies } = await eventually(() => total.get(), (t) => count(t) >= 10, 'the replies');
+    assert.deepEqual(Object.values(replies), Array(10).fill(1));
+  });
+
+  test('move money, and make none', async () => {
+    const [from, to] = [randomUUID(), randomUUID()];
+    const payer = client.account.getOrCreate(from);
+    await payer.deposit(100);
+    await client.account.getOrCreate(to).deposit(1);
+    await payer.transfer({ to, cents: 30, note: 'rent' });
+    await eventually(() => payer.transfers(), (all) => all.length === 1 && all[0].status === 'paid', 'the transfer');
+    assert.equal((await payer.withdraw(70)).cents, 0);
+    assert.equal((await client.account.get(to).withdraw(31)).cents, 0);
+  });
+});
+
+// See examples/metronome.
+describe('schedules', () => {
+  test('fire at or after their time, each once', async () => {
+    const metronome = client.metronome.getOrCreate(fresh());
+    const began = Date.now();
+    await metronome.start(100, 5);
+    const { beats, early } = await eventually(() => metronome.get(), (m) => m.left === 0, 'the last beat');
+    assert.ok(Date.now() - began >= 500);
+    assert.equal(early, 0);
+    assert.equal(beats.length, 5);
+    for (let i = 1; i < 5; i++) assert.equal(beats[i] - beats[i - 1], 100);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    assert.equal((await metronome.get()).beats.length, 5, 'and no more');
+  });
+
+  test('can be taken back', async () => {
+    const metronome = client.metronome.getOrCreate(fresh());
+    await metronome.start(60_000, 5);
+    await metronome.stop();
+    assert.equal((await metronome.get()).left, 0);
+  });
+});
+
 describe('queues', { skip: old && 'since 2.1' }, () => {
   test('send, wait for the answer, and come in turn', async () => {
     const lobby = client.lobby.getOrCreate(fresh());
@@ -695,6 +762,16 @@ describe('raw requests', { skip: old && 'of the newest client' }, () => {
     assert.deepEqual(new Uint8Array(await res.arrayBuffer()), bytes);
   });
 
+  test('carry 20 MiB each way, and no more', async () => {
+    const bytes = new Uint8Array(20 * 1024 * 1024).map((_, i) => i * 7 + (i >> 12));
+    const res = await lobby.fetch('bytes', { method: 'POST', body: bytes });
+    assert.equal(res.status, 200);
+    assert.ok(Buffer.from(await res.arrayBuffer()).equals(Buffer.from(bytes)));
+    const more = await lobby.fetch('bytes', { method: 'POST', body: new Uint8Array(bytes.length + 1) });
+    assert.equal(more.status, 413);
+    assert.equal((await more.json()).code, 'incoming_too_long');
+  });
+
   test('of kinds without a handler are not found', async () => {
     assert.equal((await client.counter.getOrCreate(fresh()).fetch('x')).status, 404);
   });
@@ -768,6 +845,18 @@ describe('when the worker is killed', { skip: !control && 'ACTORLOG_CONTROL is n
     assert.equal(closed, 0);
     await conn.dispose();
     await logged(key, ['came ann', 'left anna']);
+  });
+});
+
+describe('when the worker is killed,', { skip: !control && 'ACTORLOG_CONTROL is not set' }, () => {
+  test('schedules go on, each time once', async () => {
+    const metronome = client.metronome.getOrCreate(fresh());
+    const [every, n] = [100, 30];
+    await metronome.start(every, n);
+    await within(post('kill-worker'), 'the kill', 60_000);
+    const { beats, early } = await eventually(() => within(metronome.get(), 'an answer after the kill', 60_000), (m) => m.left === 0, 'the last beat', 30_000);
+    assert.equal(early, 0);
+    assert.deepEqual(beats.map((at) => at - beats[0]), Array.from({ length: n }, (_, i) => i * every));
   });
 });
 

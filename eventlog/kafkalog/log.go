@@ -114,6 +114,9 @@ func (l *Log) batchBytes(topic string) int32 {
 	return 1 << 20
 }
 
+// MaxRecordBytes is the largest record of events, with its framing, as the topic says.
+func (l *Log) MaxRecordBytes() int { return l.topics[eventlog.Events].maxBytes }
+
 // Partitions implements [eventlog.Log].
 func (l *Log) Partitions() int32 { return l.partitions }
 

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/eventlog/kafkalog"
 )
 
@@ -19,6 +20,7 @@ type Topics struct {
 	Prefix         string        `help:"Prefix of topic names, so that several applications can share a cluster." default:"actorlog" env:"ACTORLOG_PREFIX"`
 	Partitions     int32         `help:"Number of shards. Fixed when the topics are created; 0 takes what is there, and 32 for new topics." default:"0" env:"ACTORLOG_PARTITIONS"`
 	SessionTimeout time.Duration `help:"After how long without a heartbeat a worker is taken for dead and its shards are given to others. With --group-protocol consumer the brokers say it." default:"6s" env:"ACTORLOG_SESSION_TIMEOUT"`
+	MaxRecordBytes int           `help:"Largest record, for topics that are created, of at most 64 MiB; others say it themselves. A raw request is one record with its response: its body may have three eighths of that, and at most 20 MiB. 0 is 8 MiB, the most that some hosted brokers take, and 56 MiB with the broker of actorlog dev." default:"0" env:"ACTORLOG_MAX_RECORD_BYTES"`
 	GroupProtocol  string        `help:"How workers share the shards: classic, which all brokers speak, or consumer (KIP-848), where the brokers assign them; Apache Kafka 4.0 or later, better 4.3." enum:"classic,consumer" default:"classic" env:"ACTORLOG_GROUP_PROTOCOL"`
 	Storage
 }
@@ -67,7 +69,7 @@ func (t Topics) open(ctx context.Context, cfg kafkalog.Config) (EventLog, error)
 func (b Brokers) config(t Topics, role string, log *zap.Logger) (kafkalog.Config, error) {
 	cfg := kafkalog.Config{
 		Brokers: b.Brokers, Prefix: t.Prefix, Partitions: t.Partitions, ReplicationFactor: b.ReplicationFactor,
-		SessionTimeout: t.SessionTimeout, GroupProtocol: t.GroupProtocol, ClientID: "actorlog-" + role, Logger: log.Named("kafka"),
+		MaxRecordBytes: t.MaxRecordBytes, SessionTimeout: t.SessionTimeout, GroupProtocol: t.GroupProtocol, ClientID: "actorlog-" + role, Logger: log.Named("kafka"),
 		Proxy: b.BrokerProxy,
 		SASL:  kafkalog.SASL{Mechanism: b.SASLMechanism, User: b.SASLUser, Password: b.SASLPassword},
 	}
@@ -89,4 +91,34 @@ func (b Brokers) config(t Topics, role string, log *zap.Logger) (kafkalog.Config
 	}
 	t.configure(&cfg)
 	return cfg, nil
+}
+
+// DevRecordBytes is what a topic takes where nothing else bounds it: then a raw request may have as large a body as in Rivet, and its response too.
+const DevRecordBytes = 56 << 20
+
+// maxRawBody is the largest body of a raw request in Rivet.
+const maxRawBody = 20 << 20
+
+// maxRecordBytes is the largest record that a log takes; 0 if it does not say.
+func maxRecordBytes(log eventlog.Log) int {
+	if l, ok := log.(interface{ MaxRecordBytes() int }); ok {
+		return l.MaxRecordBytes()
+	}
+	return 0
+}
+
+// rawRecordBytes is the largest outcome of a raw request: what the topic takes, without the framing. 0 is the worker's default.
+func rawRecordBytes(log eventlog.Log) int {
+	if most := maxRecordBytes(log); most > kafkalog.DefaultMaxRecordBytes {
+		return most - most/32
+	}
+	return 0
+}
+
+// rawBodyBytes is the largest body of a raw request, so that there is as much room for the response. 0 is the gateway's default.
+func rawBodyBytes(log eventlog.Log) int {
+	if most := maxRecordBytes(log); most > kafkalog.DefaultMaxRecordBytes {
+		return min(most/8*3, maxRawBody)
+	}
+	return 0
 }

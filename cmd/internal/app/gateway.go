@@ -159,6 +159,7 @@ func (g Gateway) Run(ctx context.Context, brokers eventlog.Log, l net.Listener, 
 		return err
 	}
 	cfg.Listener, cfg.Tracing, cfg.Metrics = p.Metrics.Gateway(), p.Tracing, p.Metrics.Handler()
+	cfg.MaxRequestBytes = rawBodyBytes(brokers)
 	tlsConfig, err := g.tls(log)
 	if err != nil {
 		return err

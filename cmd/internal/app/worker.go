@@ -62,6 +62,7 @@ func (w Worker) Run(ctx context.Context, brokers eventlog.Log, id, dataDir strin
 		ID: id, StableID: id != "", Version: w.CodeVersion, VersionNumber: w.WorkerVersion, Region: w.Region, DataDir: dataDir,
 		SleepAfter: w.SleepAfter, ActionTimeout: w.ActionTimeout, CheckpointEvery: w.CheckpointEvery, MailboxSize: w.MailboxSize, ParkAfter: w.ParkAfter, Standby: w.Standby,
 		Events: p.Metrics.Worker(log), Tracing: p.Tracing,
+		RawRecordBytes: rawRecordBytes(brokers),
 	})
 	if err != nil {
 		return err
