@@ -13,6 +13,14 @@ import (
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
 
+// Limits of the connections of one actor.
+const (
+	// MaxConns is how many there may be.
+	MaxConns = 10_000
+	// MaxConnsBytes is how much they may hold, in parameters and states, and schedules and queues with them, before no further one is let in.
+	MaxConnsBytes = 4 << 20
+)
+
 // Conn is a client that is connected to the actor. It is part of the actor's state: it survives
 // sleep, crashes and hand-overs for as long as its gateway holds the socket. A Conn belongs
 // to the action that got it from its [Ctx], and ends with it.

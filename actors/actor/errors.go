@@ -76,6 +76,8 @@ var (
 	ErrKeyReused = &Error{Group: "actor", Code: "idempotency_key_reused", Message: "The idempotency key was used for another request."}
 	// ErrForbidden: who asks may not.
 	ErrForbidden = &Error{Group: "auth", Code: "forbidden", Message: "Forbidden."}
+	// ErrConnLimit: the actor has as many connections as it may have, or they hold as much.
+	ErrConnLimit = &Error{Group: "connection", Code: "limit_exceeded", Message: fmt.Sprintf("An actor has at most %d connections, and %d bytes in them.", MaxConns, MaxConnsBytes)}
 	// ErrConnectionClosed: the connection that the action came through is not open any more.
 	ErrConnectionClosed = &Error{Group: "actor", Code: "connection_closed", Message: "The connection is closed."}
 	// ErrCallCycle: the actor that is called waits, directly or not, for the one that calls.

@@ -2,6 +2,7 @@ package actortest_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -339,6 +340,29 @@ func TestConnection_Thousand(t *testing.T) {
 			_, err := c.Closed()
 			require.NoError(t, err)
 		}
+	})
+}
+
+// Connections cannot fill an actor up: there is an end to what they may hold, and room for its state beyond it.
+func TestConnection_Limit(t *testing.T) {
+	perform(t, func(t *testing.T, w *actortest.World, p *play) {
+		name := strings.Repeat("x", 64<<10)
+		var clients []*actortest.Client
+		for {
+			c, err := w.Connect(t.Context(), ticket{name}, "stage", "a")
+			if err != nil {
+				require.ErrorIs(t, err, actor.ErrConnLimit)
+				break
+			}
+			clients = append(clients, c)
+			require.LessOrEqual(t, len(clients)*len(name), actor.MaxConnsBytes)
+		}
+		require.Greater(t, 4*len(clients)*len(name), actor.MaxConnsBytes)
+		w.Crash()
+		_, err := w.Connect(t.Context(), ticket{"ann"}, "stage", "a")
+		require.ErrorIs(t, err, actor.ErrConnLimit, "however small")
+		require.NoError(t, clients[0].Close(t.Context(), ""))
+		connect(t, w, "ann")
 	})
 }
 

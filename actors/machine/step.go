@@ -218,6 +218,8 @@ func (a *Actor) carryOut(in Ask, run *Run) Effects {
 			return a.answer(in.Ref, action, nil, actor.ErrInvalidRequest.Messagef("A connection needs a handshake."))
 		case a.connection(action.Handshake.ConnectionId) >= 0:
 			return a.answer(in.Ref, action, nil, actor.ErrInvalidRequest.Messagef("There is a connection with this id."))
+		case len(a.Connections) >= actor.MaxConns || a.Bulk >= actor.MaxConnsBytes:
+			return a.answer(in.Ref, action, nil, actor.ErrConnLimit) // the rest of a snapshot is for the state
 		}
 		return Effects{Run: run}
 	case *actorlogv1.Action_Fire:

@@ -113,6 +113,8 @@ func body(b any) func(*actorlogv1.Action) {
 			action.Body = &actorlogv1.Action_Read{Read: b}
 		case *actorlogv1.Destroy:
 			action.Body = &actorlogv1.Action_Destroy{Destroy: b}
+		case *actorlogv1.Connect:
+			action.Body = &actorlogv1.Action_Connect{Connect: b}
 		}
 	}
 }
@@ -183,6 +185,22 @@ func TestStep_Address(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestStep_ConnLimit(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.ask(invoke())
+	connect := func() *actorlogv1.Outcome {
+		return b.ask(invoke(body(&actorlogv1.Connect{}), func(a *actorlogv1.Action) { a.Handshake = &actorlogv1.Handshake{ConnectionId: "new"} }))
+	}
+	for range actor.MaxConns - 1 {
+		b.a.Connections = append(b.a.Connections, &actorlogv1.Connection{Id: "other"})
+	}
+	require.Nil(t, connect().Error)
+	b.a.Connections = append(b.a.Connections, &actorlogv1.Connection{Id: "other"})
+	e := connect().Error
+	require.Equal(t, actor.ErrConnLimit.Group+"."+actor.ErrConnLimit.Code, e.GetGroup()+"."+e.GetCode())
 }
 
 func btoi(b bool) uint32 {
