@@ -96,10 +96,13 @@ func AppendPlace(value []byte, place int64) []byte {
 	return protowire.AppendVarint(protowire.AppendTag(value, placeField, protowire.VarintType), uint64(place))
 }
 
+// PlaceField is the number of the field that is the place of an outcome or step.
+const PlaceField = 30
+
 // Numbers of fields that Outcome and Step have in common.
 const (
 	epochField = 2
-	placeField = 30
+	placeField = PlaceField
 )
 
 // NoPlace is the place of a record that has none: it was written before there were places.

@@ -211,6 +211,8 @@ func fixtures() map[string]proto.Message {
 				CreatedUnixMs: 1_700_000_000_000, Ended: true, Reason: "fat finger",
 				Source: &actorlogv1.Source{Actor: actor(), Partition: 3, Offset: 44, Log: "other"},
 			}}},
+		"action-v1-restore-replaces": &actorlogv1.Action{Actor: actor(), RequestId: "r1",
+			Body: &actorlogv1.Action_Restore{Restore: &actorlogv1.Restore{StateJson: []byte(`{"count":7}`), Replaces: proto.Uint64(1<<64 - 2)}}},
 		"outcome-v1-parked": &actorlogv1.Outcome{Ref: 42, Epoch: 17, Actor: actor(), Parked: 3, Error: &actorlogv1.Error{Group: "actor", Code: "parked"}},
 		"checkpoint-v1-parked": &actorlogv1.Checkpoint{Parked: []*actorlogv1.Parked{{Actor: []byte("0123456789abcdef"), Ref: 42, Offset: 44},
 			{Actor: []byte("0123456789abcdef"), Offset: 45, Broken: "why"}}},

@@ -74,6 +74,8 @@ var (
 	ErrTooLarge = &Error{Group: "message", Code: "outgoing_too_long", Message: "What the action produced is too large."}
 	// ErrKeyReused: the idempotency key was used for another request.
 	ErrKeyReused = &Error{Group: "actor", Code: "idempotency_key_reused", Message: "The idempotency key was used for another request."}
+	// ErrConflict: the actor has changed since whoever asks has looked at it; nothing happened.
+	ErrConflict = &Error{Group: "actor", Code: "conflict", Message: "The actor has changed in the meantime: look at it again."}
 	// ErrForbidden: who asks may not.
 	ErrForbidden = &Error{Group: "auth", Code: "forbidden", Message: "Forbidden."}
 	// ErrConnLimit: the actor has as many connections as it may have, or they hold as much.

@@ -15,6 +15,8 @@ func (a *Actor) restore(in Ask, run *Run, r *actorlogv1.Restore) Effects {
 	refuse := func(err error) Effects { return a.answer(in.Ref, in.Action, nil, err) }
 	state := r.StateJson
 	switch {
+	case r.Replaces != nil && *r.Replaces != StateFingerprint(a.State):
+		return refuse(actor.ErrConflict)
 	case !run.Create && (r.Generation != 0 || r.Ended):
 		return refuse(actor.ErrInvalidRequest.Messagef("Only a life that begins can have a generation of one's choice."))
 	case run.Create && in.Action.Creation.Policy != actorlogv1.Creation_POLICY_MUST_BE_ABSENT:
@@ -63,10 +65,19 @@ func (a *Actor) restore(in Ask, run *Run, r *actorlogv1.Restore) Effects {
 	return Effects{Outcome: o}
 }
 
+// StateFingerprint tells states apart, for Restore.replaces. A missing state has the one of no bytes.
+func StateFingerprint(state []byte) uint64 {
+	h := uint64(14695981039346656037)
+	for _, b := range state {
+		h = (h ^ uint64(b)) * 1099511628211
+	}
+	return h
+}
+
 // withoutState is a Restore as its outcome repeats it.
 func withoutState(r *actorlogv1.Restore) *actorlogv1.Restore {
 	return &actorlogv1.Restore{
 		StateVersion: r.StateVersion, KeepSchedules: r.KeepSchedules, Generation: r.Generation, CreatedUnixMs: r.CreatedUnixMs, Ended: r.Ended,
-		Source: r.Source, Reason: r.Reason,
+		Source: r.Source, Reason: r.Reason, Replaces: r.Replaces,
 	}
 }

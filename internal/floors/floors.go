@@ -82,6 +82,8 @@ var Table = []Package{
 
 	{"actors/host", 4, Free},
 	{"gateway", 4, Free},
+	{"replay/file", 4, Free},
+	{"replay/restore", 4, Free},
 	{"replay/verify", 4, Free},
 
 	{"actors/actortest", 5, Free},

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/actorlog/actorlog/actors/actor"
 	"github.com/actorlog/actorlog/actors/machine"
 	"github.com/actorlog/actorlog/eventlog"
@@ -54,6 +56,9 @@ func (v variant) withAnswers(a *attempt) (all []variant) {
 func (c *checker) verify(ctx context.Context, h *history, e *replay.Event) (fields []Field, reason string, err error) {
 	o := e.Outcome
 	v := variant{action: addressed(o), awake: true}
+	if r := o.GetAction().GetRestore(); r != nil && o.Error == nil {
+		v.action.Body = &actorlogv1.Action_Restore{Restore: restored(h.now, o, r)}
+	}
 	a, err := c.attempt(ctx, h, e, v)
 	if err != nil || len(a.fields) == 0 {
 		return nil, "", err
@@ -99,8 +104,23 @@ func addressed(o *actorlogv1.Outcome) *actorlogv1.Action {
 	}
 }
 
-// refusedUnseen says that an outcome may be a refusal which depends on what it does not repeat: how the actor was addressed.
+// restored is a Restore as it was asked: what its outcome leaves out is what it made of the actor.
+func restored(before *machine.Actor, o *actorlogv1.Outcome, r *actorlogv1.Restore) *actorlogv1.Restore {
+	r = proto.CloneOf(r)
+	state := before.State
+	if creates(o) {
+		state = nil
+	}
+	r.StateJson, _ = stateAfter(state, o) // if it cannot be made, that is what differs
+	r.Schedules = o.Scheduled
+	return r
+}
+
+// refusedUnseen says that an outcome may be a refusal which depends on what it does not repeat: how the actor was addressed, what was to be restored.
 func refusedUnseen(o *actorlogv1.Outcome) bool {
+	if o.GetAction().GetRestore() != nil && o.Error != nil {
+		return true
+	}
 	return isError(o.Error, actor.ErrNotFound) || isError(o.Error, actor.ErrInvalidRequest)
 }
 
@@ -193,7 +213,7 @@ func (x *attempt) unsure() string {
 	case isError(o.Error, actor.ErrKindNotFound) || isError(o.Error, actor.ErrActionNotFound):
 		return "the code that answered it had no such kind or action"
 	case refusedUnseen(o) && !x.original:
-		return "it was refused, perhaps for how the actor was addressed, which is not kept any more"
+		return "it was refused, perhaps for what the history does not repeat: how the actor was addressed, or what was to be restored"
 	case x.varsMayTell():
 		return "CreateVars, which was not run, may have made the rest of it"
 	}

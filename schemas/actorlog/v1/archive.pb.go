@@ -251,6 +251,338 @@ func (x *ArchiveIndex) GetBlocks() []*ArchiveBlock {
 	return nil
 }
 
+// HistoryPart is one entry of a file of one actor's history (package replay/file): the header, records in the order of their shards and offsets, and the end.
+type HistoryPart struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it is.
+	//
+	// Types that are valid to be assigned to Part:
+	//
+	//	*HistoryPart_Header
+	//	*HistoryPart_Record
+	//	*HistoryPart_End
+	Part          isHistoryPart_Part `protobuf_oneof:"part"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryPart) Reset() {
+	*x = HistoryPart{}
+	mi := &file_actorlog_v1_archive_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryPart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryPart) ProtoMessage() {}
+
+func (x *HistoryPart) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_archive_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryPart.ProtoReflect.Descriptor instead.
+func (*HistoryPart) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_archive_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *HistoryPart) GetPart() isHistoryPart_Part {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+func (x *HistoryPart) GetHeader() *HistoryHeader {
+	if x != nil {
+		if x, ok := x.Part.(*HistoryPart_Header); ok {
+			return x.Header
+		}
+	}
+	return nil
+}
+
+func (x *HistoryPart) GetRecord() *HistoryRecord {
+	if x != nil {
+		if x, ok := x.Part.(*HistoryPart_Record); ok {
+			return x.Record
+		}
+	}
+	return nil
+}
+
+func (x *HistoryPart) GetEnd() *HistoryEnd {
+	if x != nil {
+		if x, ok := x.Part.(*HistoryPart_End); ok {
+			return x.End
+		}
+	}
+	return nil
+}
+
+type isHistoryPart_Part interface {
+	isHistoryPart_Part()
+}
+
+type HistoryPart_Header struct {
+	// First entry.
+	Header *HistoryHeader `protobuf:"bytes,1,opt,name=header,proto3,oneof"`
+}
+
+type HistoryPart_Record struct {
+	// Events.
+	Record *HistoryRecord `protobuf:"bytes,2,opt,name=record,proto3,oneof"`
+}
+
+type HistoryPart_End struct {
+	// Last entry.
+	End *HistoryEnd `protobuf:"bytes,3,opt,name=end,proto3,oneof"`
+}
+
+func (*HistoryPart_Header) isHistoryPart_Part() {}
+
+func (*HistoryPart_Record) isHistoryPart_Part() {}
+
+func (*HistoryPart_End) isHistoryPart_Part() {}
+
+// HistoryHeader says of which actor, and of which log, a history is.
+type HistoryHeader struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Version of the format: 1.
+	Version uint32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	// Identity of the log.
+	Log string `protobuf:"bytes,2,opt,name=log,proto3" json:"log,omitempty"`
+	// How many shards it has.
+	Partitions int32 `protobuf:"varint,3,opt,name=partitions,proto3" json:"partitions,omitempty"`
+	// The actor: the key of its records.
+	Key []byte `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`
+	// The actor, for people. Generation is that of its last event.
+	Actor *Actor `protobuf:"bytes,5,opt,name=actor,proto3" json:"actor,omitempty"`
+	// Whether the history is there from its beginning; otherwise the log did not have that any more.
+	Whole bool `protobuf:"varint,6,opt,name=whole,proto3" json:"whole,omitempty"`
+	// When it was written.
+	TimeUnixMs int64 `protobuf:"varint,7,opt,name=time_unix_ms,json=timeUnixMs,proto3" json:"time_unix_ms,omitempty"`
+	// Whether the outcomes are there with which other actors answered this one's calls.
+	Answers bool `protobuf:"varint,8,opt,name=answers,proto3" json:"answers,omitempty"`
+	// Version of the program that wrote it.
+	CodeVersion   string `protobuf:"bytes,9,opt,name=code_version,json=codeVersion,proto3" json:"code_version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryHeader) Reset() {
+	*x = HistoryHeader{}
+	mi := &file_actorlog_v1_archive_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryHeader) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryHeader) ProtoMessage() {}
+
+func (x *HistoryHeader) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_archive_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryHeader.ProtoReflect.Descriptor instead.
+func (*HistoryHeader) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_archive_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *HistoryHeader) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *HistoryHeader) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+func (x *HistoryHeader) GetPartitions() int32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return 0
+}
+
+func (x *HistoryHeader) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *HistoryHeader) GetActor() *Actor {
+	if x != nil {
+		return x.Actor
+	}
+	return nil
+}
+
+func (x *HistoryHeader) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
+func (x *HistoryHeader) GetTimeUnixMs() int64 {
+	if x != nil {
+		return x.TimeUnixMs
+	}
+	return 0
+}
+
+func (x *HistoryHeader) GetAnswers() bool {
+	if x != nil {
+		return x.Answers
+	}
+	return false
+}
+
+func (x *HistoryHeader) GetCodeVersion() string {
+	if x != nil {
+		return x.CodeVersion
+	}
+	return ""
+}
+
+// HistoryRecord is an event that counts, of the actor or of one that it called.
+type HistoryRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Shard.
+	Partition int32 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	// The record as the log had it.
+	Record        *ArchivedRecord `protobuf:"bytes,2,opt,name=record,proto3" json:"record,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryRecord) Reset() {
+	*x = HistoryRecord{}
+	mi := &file_actorlog_v1_archive_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryRecord) ProtoMessage() {}
+
+func (x *HistoryRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_archive_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryRecord.ProtoReflect.Descriptor instead.
+func (*HistoryRecord) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_archive_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *HistoryRecord) GetPartition() int32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *HistoryRecord) GetRecord() *ArchivedRecord {
+	if x != nil {
+		return x.Record
+	}
+	return nil
+}
+
+// HistoryEnd says that the file is whole.
+type HistoryEnd struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many records there are.
+	Records int64 `protobuf:"varint,1,opt,name=records,proto3" json:"records,omitempty"`
+	// SHA-256 of all that stands before this entry, unpacked.
+	Sha256        []byte `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryEnd) Reset() {
+	*x = HistoryEnd{}
+	mi := &file_actorlog_v1_archive_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryEnd) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryEnd) ProtoMessage() {}
+
+func (x *HistoryEnd) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_archive_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryEnd.ProtoReflect.Descriptor instead.
+func (*HistoryEnd) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_archive_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *HistoryEnd) GetRecords() int64 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
+func (x *HistoryEnd) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
 var File_actorlog_v1_archive_proto protoreflect.FileDescriptor
 
 const file_actorlog_v1_archive_proto_rawDesc = "" +
@@ -271,7 +603,32 @@ const file_actorlog_v1_archive_proto_rawDesc = "" +
 	"\x05first\x18\x03 \x01(\x03R\x05first\x12\x12\n" +
 	"\x04next\x18\x04 \x01(\x03R\x04next\x12\x18\n" +
 	"\arecords\x18\x05 \x01(\x03R\arecords\x121\n" +
-	"\x06blocks\x18\x06 \x03(\v2\x19.actorlog.v1.ArchiveBlockR\x06blocksB=Z;github.com/actorlog/actorlog/schemas/actorlog/v1;actorlogv1b\x06proto3"
+	"\x06blocks\x18\x06 \x03(\v2\x19.actorlog.v1.ArchiveBlockR\x06blocks\"\xae\x01\n" +
+	"\vHistoryPart\x124\n" +
+	"\x06header\x18\x01 \x01(\v2\x1a.actorlog.v1.HistoryHeaderH\x00R\x06header\x124\n" +
+	"\x06record\x18\x02 \x01(\v2\x1a.actorlog.v1.HistoryRecordH\x00R\x06record\x12+\n" +
+	"\x03end\x18\x03 \x01(\v2\x17.actorlog.v1.HistoryEndH\x00R\x03endB\x06\n" +
+	"\x04part\"\x8c\x02\n" +
+	"\rHistoryHeader\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\rR\aversion\x12\x10\n" +
+	"\x03log\x18\x02 \x01(\tR\x03log\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x03 \x01(\x05R\n" +
+	"partitions\x12\x10\n" +
+	"\x03key\x18\x04 \x01(\fR\x03key\x12(\n" +
+	"\x05actor\x18\x05 \x01(\v2\x12.actorlog.v1.ActorR\x05actor\x12\x14\n" +
+	"\x05whole\x18\x06 \x01(\bR\x05whole\x12 \n" +
+	"\ftime_unix_ms\x18\a \x01(\x03R\n" +
+	"timeUnixMs\x12\x18\n" +
+	"\aanswers\x18\b \x01(\bR\aanswers\x12!\n" +
+	"\fcode_version\x18\t \x01(\tR\vcodeVersion\"b\n" +
+	"\rHistoryRecord\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\x05R\tpartition\x123\n" +
+	"\x06record\x18\x02 \x01(\v2\x1b.actorlog.v1.ArchivedRecordR\x06record\">\n" +
+	"\n" +
+	"HistoryEnd\x12\x18\n" +
+	"\arecords\x18\x01 \x01(\x03R\arecords\x12\x16\n" +
+	"\x06sha256\x18\x02 \x01(\fR\x06sha256B=Z;github.com/actorlog/actorlog/schemas/actorlog/v1;actorlogv1b\x06proto3"
 
 var (
 	file_actorlog_v1_archive_proto_rawDescOnce sync.Once
@@ -285,21 +642,31 @@ func file_actorlog_v1_archive_proto_rawDescGZIP() []byte {
 	return file_actorlog_v1_archive_proto_rawDescData
 }
 
-var file_actorlog_v1_archive_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_actorlog_v1_archive_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_actorlog_v1_archive_proto_goTypes = []any{
 	(*ArchivedRecord)(nil), // 0: actorlog.v1.ArchivedRecord
 	(*ArchiveBlock)(nil),   // 1: actorlog.v1.ArchiveBlock
 	(*ArchiveIndex)(nil),   // 2: actorlog.v1.ArchiveIndex
-	(*Header)(nil),         // 3: actorlog.v1.Header
+	(*HistoryPart)(nil),    // 3: actorlog.v1.HistoryPart
+	(*HistoryHeader)(nil),  // 4: actorlog.v1.HistoryHeader
+	(*HistoryRecord)(nil),  // 5: actorlog.v1.HistoryRecord
+	(*HistoryEnd)(nil),     // 6: actorlog.v1.HistoryEnd
+	(*Header)(nil),         // 7: actorlog.v1.Header
+	(*Actor)(nil),          // 8: actorlog.v1.Actor
 }
 var file_actorlog_v1_archive_proto_depIdxs = []int32{
-	3, // 0: actorlog.v1.ArchivedRecord.headers:type_name -> actorlog.v1.Header
+	7, // 0: actorlog.v1.ArchivedRecord.headers:type_name -> actorlog.v1.Header
 	1, // 1: actorlog.v1.ArchiveIndex.blocks:type_name -> actorlog.v1.ArchiveBlock
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 2: actorlog.v1.HistoryPart.header:type_name -> actorlog.v1.HistoryHeader
+	5, // 3: actorlog.v1.HistoryPart.record:type_name -> actorlog.v1.HistoryRecord
+	6, // 4: actorlog.v1.HistoryPart.end:type_name -> actorlog.v1.HistoryEnd
+	8, // 5: actorlog.v1.HistoryHeader.actor:type_name -> actorlog.v1.Actor
+	0, // 6: actorlog.v1.HistoryRecord.record:type_name -> actorlog.v1.ArchivedRecord
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_actorlog_v1_archive_proto_init() }
@@ -308,13 +675,18 @@ func file_actorlog_v1_archive_proto_init() {
 		return
 	}
 	file_actorlog_v1_records_proto_init()
+	file_actorlog_v1_archive_proto_msgTypes[3].OneofWrappers = []any{
+		(*HistoryPart_Header)(nil),
+		(*HistoryPart_Record)(nil),
+		(*HistoryPart_End)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_actorlog_v1_archive_proto_rawDesc), len(file_actorlog_v1_archive_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

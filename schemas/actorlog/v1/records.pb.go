@@ -1484,7 +1484,10 @@ type Restore struct {
 	// Where the state is from.
 	Source *Source `protobuf:"bytes,8,opt,name=source,proto3" json:"source,omitempty"`
 	// Why, for people.
-	Reason        string `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Fingerprint of the state that this one takes the place of (FNV-1a, 64 bits, of its JSON text): if the actor has another one by now, nothing happens. Unset:
+	// whatever it has.
+	Replaces      *uint64 `protobuf:"fixed64,10,opt,name=replaces,proto3,oneof" json:"replaces,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1580,6 +1583,13 @@ func (x *Restore) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *Restore) GetReplaces() uint64 {
+	if x != nil && x.Replaces != nil {
+		return *x.Replaces
+	}
+	return 0
 }
 
 // Origin says which action of another actor caused this one: a call that it waits for, or a send of
@@ -4459,7 +4469,7 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\x05actor\x18\x01 \x01(\v2\x12.actorlog.v1.ActorR\x05actor\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\x05R\tpartition\x12\x16\n" +
 	"\x06offset\x18\x03 \x01(\x03R\x06offset\x12\x10\n" +
-	"\x03log\x18\x04 \x01(\tR\x03log\"\xcc\x02\n" +
+	"\x03log\x18\x04 \x01(\tR\x03log\"\xfa\x02\n" +
 	"\aRestore\x12\x1d\n" +
 	"\n" +
 	"state_json\x18\x01 \x01(\fR\tstateJson\x12#\n" +
@@ -4472,7 +4482,10 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\x0fcreated_unix_ms\x18\x06 \x01(\x03R\rcreatedUnixMs\x12\x14\n" +
 	"\x05ended\x18\a \x01(\bR\x05ended\x12+\n" +
 	"\x06source\x18\b \x01(\v2\x13.actorlog.v1.SourceR\x06source\x12\x16\n" +
-	"\x06reason\x18\t \x01(\tR\x06reason\"\xa4\x01\n" +
+	"\x06reason\x18\t \x01(\tR\x06reason\x12\x1f\n" +
+	"\breplaces\x18\n" +
+	" \x01(\x06H\x00R\breplaces\x88\x01\x01B\v\n" +
+	"\t_replaces\"\xa4\x01\n" +
 	"\x06Origin\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\x05R\tpartition\x12\x14\n" +
 	"\x05actor\x18\x02 \x01(\fR\x05actor\x12\x10\n" +
@@ -4904,6 +4917,7 @@ func file_actorlog_v1_records_proto_init() {
 	if File_actorlog_v1_records_proto != nil {
 		return
 	}
+	file_actorlog_v1_records_proto_msgTypes[23].OneofWrappers = []any{}
 	file_actorlog_v1_records_proto_msgTypes[25].OneofWrappers = []any{
 		(*Action_Invoke)(nil),
 		(*Action_Resolve)(nil),
