@@ -95,7 +95,18 @@ func New(t testing.TB, register ...func(*actor.Registry)) *World {
 // NewWith is New with settings for the workers.
 func NewWith(t testing.TB, cfg host.Config, register ...func(*actor.Registry)) *World {
 	t.Helper()
-	w := &World{t: t, Cluster: memlog.NewCluster(Shards), Config: cfg, registry: actor.NewRegistry()}
+	return open(t, memlog.NewCluster(Shards), cfg, register...)
+}
+
+// NewOn is New on a log that is there already.
+func NewOn(t testing.TB, cluster *memlog.Cluster, register ...func(*actor.Registry)) *World {
+	t.Helper()
+	return open(t, cluster, host.Config{}, register...)
+}
+
+func open(t testing.TB, cluster *memlog.Cluster, cfg host.Config, register ...func(*actor.Registry)) *World {
+	t.Helper()
+	w := &World{t: t, Cluster: cluster, Config: cfg, registry: actor.NewRegistry()}
 	for _, r := range register {
 		r(w.registry)
 	}

@@ -81,6 +81,7 @@ var Table = []Package{
 	{"replay", 3, Free},
 
 	{"actors/host", 4, Free},
+	{"replay/move", 4, Free},
 	{"gateway", 4, Free},
 	{"replay/file", 4, Free},
 	{"replay/restore", 4, Free},
