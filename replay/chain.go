@@ -80,16 +80,23 @@ func (c *chain) latest(ctx context.Context, before int64) (*Event, error) {
 		return c.head(ctx)
 	}
 	e, err := c.search(ctx, before, nearby)
-	if e != nil || !errors.Is(err, errEnough) {
+	if e != nil || (err != nil && !errors.Is(err, errEnough)) {
 		return e, err
 	}
-	// Not close before: perhaps it is closer from the end, with the others of its actor only.
+	near := err == nil // and there is none that is kept
+	if start, _, boundsErr := c.r.bounds(ctx, c.partition); boundsErr != nil || (near && start == 0) {
+		return nil, boundsErr
+	}
+	// Perhaps it is closer from the end, with the others of its actor only. They also tell whether there were any that are not kept.
 	e, err = c.head(ctx)
 	for range maxHops {
 		if e == nil || err != nil || e.Position.Offset < before {
 			return e, err
 		}
 		e, err = c.previous(ctx, e)
+	}
+	if near {
+		return nil, fmt.Errorf("%w: events of the actor before %d:%d", ErrGone, c.partition, before)
 	}
 	return c.search(ctx, before, 0)
 }

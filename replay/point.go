@@ -107,6 +107,9 @@ func (r *Reader) lastWhere(ctx context.Context, hash schemas.Hash, before int64,
 func (r *Reader) numbered(ctx context.Context, hash schemas.Hash, number int64) (*Event, error) {
 	var n int64
 	for e, err := range r.Events(ctx, hash, 0) {
+		if err == nil && n == 0 {
+			err = uncounted(e)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -114,5 +117,17 @@ func (r *Reader) numbered(ctx context.Context, hash schemas.Hash, number int64) 
 			return e, nil
 		}
 	}
-	return nil, fmt.Errorf("%w: there is no event %d, the actor has %d", ErrPoint, number, n)
+	return nil, noNumber(number, n)
+}
+
+// uncounted is an error if there were events before the first one that is kept: nobody can count them.
+func uncounted(first *Event) error {
+	if _, ok := first.prev(); ok {
+		return fmt.Errorf("%w: events of the actor before %s, so their numbers are not known; name a position or a time", ErrGone, first.Position)
+	}
+	return nil
+}
+
+func noNumber(number, n int64) error {
+	return fmt.Errorf("%w: there is no event %d, the actor has %d", ErrPoint, number, n)
 }

@@ -96,8 +96,23 @@ func stateOf(a *machine.Actor) json.RawMessage {
 
 // State is the actor at a point. ErrPoint when there is none.
 func (r *Reader) State(ctx context.Context, hash schemas.Hash, p Point) (machine.Actor, error) {
-	if p.IsNow() {
+	switch {
+	case p.IsNow():
 		return r.Head(ctx, hash)
+	case p.Number > 0: // counted and folded in one pass
+		n := int64(0)
+		for m, err := range r.Fold(ctx, hash, 0) {
+			if err == nil && n == 0 {
+				err = uncounted(m.Event)
+			}
+			if err != nil {
+				return machine.Actor{}, err
+			}
+			if n++; n == p.Number {
+				return m.After, nil
+			}
+		}
+		return machine.Actor{}, noNumber(p.Number, n)
 	}
 	e, err := r.Find(ctx, hash, p)
 	if err != nil {
