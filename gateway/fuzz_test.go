@@ -35,6 +35,9 @@ type fuzzed struct {
 
 const renewal = 5_000
 
+// fuzzToken lets an input in where operators are.
+const fuzzToken = "0123456789abcdef"
+
 // Cleanup and Helper keep the world from asking the TB, which changes.
 func (f *fuzzed) Cleanup(fn func()) { f.close = append(f.close, fn) }
 func (*fuzzed) Helper()             {}
@@ -50,6 +53,7 @@ func (f *fuzzed) next(t testing.TB) {
 	f.errors = errs
 	f.world = newLobby(f, logTo(zap.New(core)), config(func(c *gateway.Config) {
 		c.BodyTimeout, c.CloseTimeout, c.MaxRejections = time.Second, 10*time.Millisecond, -1
+		c.AdminTokens = func() gateway.AdminTokens { return gateway.AdminTokens{fuzzToken} }
 	}))
 	require.Equal(t, 200, f.serve(httptest.NewRequest(http.MethodGet, "/metadata", nil), nil).status)
 }
@@ -146,6 +150,7 @@ func FuzzHandler(f *testing.F) {
 		}
 		return r + "Transfer-Encoding: chunked\r\n\r\n" + chunk(body) + chunk("")
 	}
+	operator := func(line string) string { return request(line, "Authorization: Bearer "+fuzzToken, "", "") }
 	upgrade := func(target string, headers ...string) string {
 		return request("GET "+target, slices.Concat(headers, []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
 			"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "", ""})...)
@@ -169,7 +174,16 @@ func FuzzHandler(f *testing.F) {
 		{request: request("GET /request/x", "X-Rivet-Target: actor", "X-Rivet-Actor: abc", "X-Rivet-Token: t", "", "")},
 		{request: request("GET /gateway/abc@t%6fken/inspector/state", "", "")},
 		{request: request("GET /debug/pprof/heap", "Authorization: Bearer x", "X-Forwarded-For: 1.2.3.4, x", "", "")},
-		{request: request("GET /admin/sessions?limit=5", "", "")},
+		{request: operator("GET /admin/sessions?limit=5")},
+		{request: operator("GET /admin/history/lobby/good?limit=3&since=0&before=0:9&grep=a%28b%29&event=shouted")},
+		{request: operator("GET /admin/state/lobby/good?at=0:2")},
+		{request: operator("GET /admin/diff/lobby/good?from=1&to=2026-01-02T03:04:05Z")},
+		{request: operator("GET /admin/why/0:1")},
+		{request: operator("GET /admin/why?request=x")},
+		{request: operator("GET /admin/parked")},
+		{request: operator("POST /admin/parked/0:1/retry")},
+		{request: operator("DELETE /actors/lobby/x")},
+		{request: request("GET /openapi.yaml", "", "")},
 		{upgrade(rivet+"connect"+getOrCreate+"x", "Sec-WebSocket-Protocol: rivet, rivet_encoding.json, rivet_conn_params.%7B%22name%22%3A%22a%22%7D"),
 			frame(1, `{"body":{"tag":"SubscriptionRequest","val":{"eventName":"shouted","subscribe":true}}}`) +
 				frame(1, `{"body":{"tag":"ActionRequest","val":{"id":["$BigInt","1"],"name":"shout","args":["x"]}}}`) + frame(8, "\x03\xe8bye")},
@@ -188,6 +202,9 @@ func FuzzHandler(f *testing.F) {
 			return // the server's own to answer
 		}
 		r.RemoteAddr = "192.0.2.1:1234"
+		if strings.HasPrefix(r.URL.Path, "/debug") {
+			r.Header.Del("Authorization") // what is behind it is Go's own
+		}
 		target.attack(r, len(request)+len(frames), frames)
 	})
 }
