@@ -73,3 +73,57 @@ func moveAll(t *testing.T, b process.Brokers) {
 	require.Error(t, err)
 	require.Contains(t, out, "Different: counter")
 }
+
+// TestBackup copies a log while its programs run, and makes it again under another prefix: whole, and as if all but events were lost.
+func TestBackup(t *testing.T) {
+	t.Parallel()
+	t.Run("embedded", func(t *testing.T) {
+		t.Parallel()
+		b, _ := process.EmbeddedBroker(t)
+		backUp(t, b)
+	})
+	t.Run("kafka", func(t *testing.T) {
+		t.Parallel()
+		backUp(t, process.ApacheKafka(t, "classic"))
+	})
+}
+
+func backUp(t *testing.T, b process.Brokers) {
+	t.Helper()
+	const counters = 20
+	address := process.Address(t)
+	worker, gateway := b.Worker(t), b.Gateway(t, address)
+	increment := func(i int) string {
+		t.Helper()
+		status, body, err := process.Request(t.Context(), http.MethodPost, fmt.Sprintf("http://%s/actors/counter/b/%d/actions/increment", address, i), "1", "")
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, status, body)
+		return body
+	}
+	for i := range counters {
+		for range i + 1 {
+			increment(i)
+		}
+	}
+	cli := func(prefix string, args ...string) {
+		t.Helper()
+		out, err := exec.CommandContext(t.Context(), process.Path(t, "actorlog"), slices.Concat(args, b[:2], []string{"--prefix", prefix})...).CombinedOutput()
+		require.NoError(t, err, "%s", out)
+	}
+	dir := t.TempDir()
+	cli(b[3], "backup", "--dir", dir)
+	require.Equal(t, 0, gateway.Stop(t))
+	require.Equal(t, 0, worker.Stop(t))
+	for i, without := range [][]string{nil, {"--without", "actions,snapshots"}} {
+		restored := slices.Clone(b)
+		restored[3] = fmt.Sprintf("%s-restored%d", b[3], i)
+		cli(restored[3], slices.Concat([]string{"restore", "--dir", dir}, without)...)
+		cli(restored[3], "audit", "verify")
+		worker, gateway = restored.Worker(t), restored.Gateway(t, address)
+		for i := range counters {
+			require.Equal(t, fmt.Sprint(i+2), increment(i))
+		}
+		require.Equal(t, 0, gateway.Stop(t))
+		require.Equal(t, 0, worker.Stop(t))
+	}
+}

@@ -25,6 +25,8 @@ type cli struct {
 	Parked   parkedCmd   `cmd:"" help:"See what was set aside because workers did not survive it, and have it run again or dismiss it."`
 	Audit    auditCmd    `cmd:"" help:"Ask what happened, and whether the log is what was written."`
 	Archive  archiveCmd  `cmd:"" help:"Copy events that are not archived yet into files, from which history can be read when the brokers have forgotten it."`
+	Backup   backupCmd   `cmd:"" help:"Copy all topics into files."`
+	Restore  restoreCmd  `cmd:"" help:"Fill empty topics with a backup."`
 	Move     moveCmd     `cmd:"" help:"Take all actors to other topics: another number of partitions, prefix or cluster. Everything must be at rest."`
 	Capacity capacityCmd `cmd:"" help:"Predict how many brokers, workers and gateways it takes for so many actors, actions and sockets."`
 	History  historyCmd  `cmd:"" help:"What happened to an actor, event by event."`

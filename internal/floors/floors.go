@@ -58,6 +58,7 @@ var Table = []Package{
 	{"actors/actorhttp", 2, Free},
 	{"actors/machine", 2, Pure},
 	{"eventlog/archive", 2, Free},
+	{"eventlog/backup", 2, Free},
 	{"eventlog/kafkalog", 2, Free},
 	{"eventlog/logtest", 2, Free},
 	{"eventlog/memlog", 2, Free},
