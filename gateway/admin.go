@@ -329,7 +329,7 @@ func (g *Gateway) adminUnpark(dismiss bool) gin.HandlerFunc {
 		if len(d.Outcome.ResultJson) == 0 {
 			delete(answer, "result")
 		}
-		if e := d.Outcome.Error; e != nil && !dismiss {
+		if e := d.Outcome.Error; e != nil && (!dismiss || d.Outcome.GetAction().GetRepair() != nil) {
 			answer["error"] = gin.H{"group": e.Group, "code": e.Code, "message": e.Message}
 		}
 		c.JSON(http.StatusOK, answer)

@@ -53,6 +53,11 @@ func newAgenda() agenda {
 
 // take notes what an outcome did to the agenda of its actor.
 func (g *agenda) take(hash schemas.Hash, before, after *machine.Actor, o *actorlogv1.Outcome) {
+	if o.Repaired != nil {
+		g.drop(hash, before)
+		g.add(after)
+		return
+	}
 	if !after.Alive {
 		g.drop(hash, before)
 		return

@@ -253,8 +253,15 @@ func (s *shard) run(c *cell, turn uint64) {
 			s.die(err)
 			return
 		}
+		var again *machine.Actor
+		if r := it.action.GetRepair(); r != nil && !r.Skip && c.head.Broken != "" {
+			// Nobody else runs the cell.
+			c.mu.Unlock()
+			again = s.readAgain(c.hash)
+			c.mu.Lock()
+		}
 		before := c.head
-		eff := c.head.Step(machine.Ask{Ref: it.ref, Action: it.action, Rules: s.w.registry, NowMs: time.Now().UnixMilli(), Awake: c.activation != nil})
+		eff := c.head.Step(machine.Ask{Ref: it.ref, Action: it.action, Rules: s.w.registry, NowMs: time.Now().UnixMilli(), Again: again, Awake: c.activation != nil})
 		switch {
 		case eff.Skip:
 			s.skip(it.ref)

@@ -37,7 +37,7 @@ func (s *shard) checkpoint(ctx context.Context) error {
 		EventsOffset: s.ackNext, ActionsOffset: s.window.Low(), Epoch: s.epoch,
 		Worker: s.w.cfg.ID, CodeVersion: s.w.cfg.Version, TimeUnixMs: began.UnixMilli(),
 		Senders: s.window.Senders(), Undelivered: s.outbox.undelivered(s.ackNext), Kinds: s.census.counts(),
-		Version: s.w.cfg.VersionNumber, Parked: s.parkedItems(), Head: s.ackChain.Head(),
+		Version: s.w.cfg.VersionNumber, Parked: s.parked.items(), Head: s.ackChain.Head(),
 	}
 	dirty, bytes := s.dirty, s.bytes
 	s.dirty, s.bytes = make(map[schemas.Hash]struct{}), 0
@@ -85,7 +85,7 @@ func (s *shard) writeCheckpoint(ctx context.Context, mark *actorlogv1.Checkpoint
 	for i := range changed {
 		a := &changed[i]
 		record := eventlog.Record{Partition: s.partition, Key: a.Hash[:], Headers: []eventlog.Header{typeSnapshot}}
-		if a.Generation == 0 && a.LastAnswered() < mark.ActionsOffset && len(a.Steps) == 0 && !a.Promised() {
+		if a.Generation == 0 && a.LastAnswered() < mark.ActionsOffset && len(a.Steps) == 0 && !a.Promised() && a.Broken == "" {
 			// Never lived, none of its actions will be read again, none is about to create it, and nobody may ask it again what he has
 			// asked: a tombstone.
 			if err := batch.drop(s.partition, a.Hash); err != nil {

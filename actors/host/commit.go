@@ -183,7 +183,7 @@ type sent struct {
 // hasParts says whether an outcome has consequences for the shard.
 func hasParts(o *actorlogv1.Outcome) bool {
 	return len(o.Scheduled) > 0 || len(o.Unscheduled) > 0 || len(o.Sends) > 0 || len(o.Connected) > 0 || len(o.Disconnected) > 0 ||
-		o.Enqueued || o.Parked > 0 || (o.GetAction() != nil && o.GetAction().Unparks != nil) || o.PriorVersion != nil || o.Lifecycle != actorlogv1.Lifecycle_LIFECYCLE_UNSPECIFIED || o.GetAction().GetFire() != nil
+		o.Enqueued || o.Parked > 0 || o.Repaired != nil || (o.GetAction() != nil && o.GetAction().Unparks != nil) || o.PriorVersion != nil || o.Lifecycle != actorlogv1.Lifecycle_LIFECYCLE_UNSPECIFIED || o.GetAction().GetFire() != nil
 }
 
 // errGap says that a record in events is not this shard's.
@@ -236,7 +236,7 @@ func (m *sent) acknowledge(offset int64, err error) {
 	}
 	if m.parts != nil {
 		s.census.take(m.parts)
-		park(s.parked, m.offset, m.parts)
+		s.parked.take(m.offset, m.c.hash, m.parts)
 		s.agenda.take(m.c.hash, &before, &m.after, m.parts)
 		if m.parts.Enqueued && m.c.reader != nil {
 			m.c.reader.signal()

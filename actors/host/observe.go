@@ -72,7 +72,7 @@ func (s *shard) stats() ShardStats {
 	s.cellsMu.Unlock()
 	s.ackMu.Lock()
 	defer s.ackMu.Unlock()
-	stats.Low, stats.Schedules, stats.Parked = s.window.Low(), len(s.agenda.byKey), len(s.parked)
+	stats.Low, stats.Schedules, stats.Parked = s.window.Low(), len(s.agenda.byKey), s.parked.len()
 	for _, n := range s.census {
 		stats.Actors += n
 	}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"maps"
 	"slices"
@@ -154,25 +155,57 @@ func (s *shard) interrupt(ref int64) bool {
 	return true
 }
 
-// park notes what an outcome at an offset of events set aside, or took up again.
-func park(parked map[int64]*actorlogv1.Parked, offset int64, o *actorlogv1.Outcome) {
+// parking is what is set aside in a shard: actions, by ref, and actors that are out of service. Guarded by shard.ackMu.
+type parking struct {
+	actions map[int64]*actorlogv1.Parked
+	actors  map[schemas.Hash]*actorlogv1.Parked
+}
+
+func newParking(items []*actorlogv1.Parked) parking {
+	p := parking{actions: make(map[int64]*actorlogv1.Parked), actors: make(map[schemas.Hash]*actorlogv1.Parked)}
+	for _, item := range items {
+		if hash, ok := schemas.ParseHash(item.Actor); ok && item.Broken != "" {
+			p.actors[hash] = item
+		} else {
+			p.actions[item.Ref] = item
+		}
+	}
+	return p
+}
+
+// take notes what an outcome at an offset of events set aside, or took up again.
+func (p *parking) take(offset int64, hash schemas.Hash, o *actorlogv1.Outcome) {
 	if o.RefusedSince != nil {
 		return
 	}
 	if a := o.GetAction(); a != nil && a.Unparks != nil {
-		delete(parked, *a.Unparks)
+		delete(p.actions, *a.Unparks)
+	}
+	if o.Repaired != nil {
+		delete(p.actors, hash)
 	}
 	if o.Parked > 0 {
-		hash := schemas.HashOf(o.Actor.GetNamespace(), o.Actor.GetKind(), o.Actor.GetKey())
-		parked[o.Ref] = &actorlogv1.Parked{Actor: hash[:], Ref: o.Ref, Offset: offset}
+		p.actions[o.Ref] = &actorlogv1.Parked{Actor: hash[:], Ref: o.Ref, Offset: offset}
 	}
 }
 
-// parkedItems is what a checkpoint says of it. s.ackMu is held.
-func (s *shard) parkedItems() []*actorlogv1.Parked {
-	items := make([]*actorlogv1.Parked, 0, len(s.parked))
-	for _, ref := range slices.Sorted(maps.Keys(s.parked)) {
-		items = append(items, s.parked[ref])
+// out notes that an actor is out of service, from a record on.
+func (p *parking) out(hash schemas.Hash, offset int64, why string) {
+	if p.actors[hash] == nil {
+		p.actors[hash] = &actorlogv1.Parked{Actor: hash[:], Offset: offset, Broken: why}
+	}
+}
+
+func (p *parking) len() int { return len(p.actions) + len(p.actors) }
+
+// items is what a checkpoint says of it: a list that does not depend on the order of maps.
+func (p *parking) items() []*actorlogv1.Parked {
+	items := make([]*actorlogv1.Parked, 0, len(p.actions)+len(p.actors))
+	for _, ref := range slices.Sorted(maps.Keys(p.actions)) {
+		items = append(items, p.actions[ref])
+	}
+	for _, hash := range slices.SortedFunc(maps.Keys(p.actors), func(a, b schemas.Hash) int { return bytes.Compare(a[:], b[:]) }) {
+		items = append(items, p.actors[hash])
 	}
 	return items
 }

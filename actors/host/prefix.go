@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -27,7 +28,7 @@ type prefix struct {
 	// mark is the latest checkpoint, nil when there is none.
 	mark *actorlogv1.Checkpoint
 	// unreadable is the actors whose snapshot cannot be read; they are rebuilt. While there are any, the place in the store stays.
-	unreadable map[schemas.Hash]bool
+	unreadable map[schemas.Hash]unreadable
 	// forgotten is the actors that the checkpoint which is being read forgets.
 	forgotten map[schemas.Hash]struct{}
 	// batch is what was read and is not in the store yet.
@@ -39,7 +40,7 @@ type prefix struct {
 	fence  machine.Fence
 	trail  machine.Trail
 	census census
-	parked map[int64]*actorlogv1.Parked
+	parked parking
 	// sends is the outcomes that sent messages, by offset.
 	sends map[int64]*actorlogv1.Outcome
 	// actors is those that changed, as they are now. touched is where the last record stands of those that changed since the checkpoint, in
@@ -51,6 +52,12 @@ type prefix struct {
 	snapshots, events int
 }
 
+// unreadable is a snapshot that cannot be read.
+type unreadable struct {
+	offset int64
+	err    error
+}
+
 // recent is an actor that changed not long ago.
 type recent struct {
 	machine.Actor
@@ -59,7 +66,7 @@ type recent struct {
 
 func newPrefix(w *Worker, partition int32) *prefix {
 	return &prefix{
-		w: w, partition: partition, unreadable: make(map[schemas.Hash]bool), forgotten: make(map[schemas.Hash]struct{}), census: make(census), parked: make(map[int64]*actorlogv1.Parked),
+		w: w, partition: partition, unreadable: make(map[schemas.Hash]unreadable), forgotten: make(map[schemas.Hash]struct{}), census: make(census), parked: newParking(nil),
 		sends: make(map[int64]*actorlogv1.Outcome), actors: make(map[schemas.Hash]*recent), touched: make(map[schemas.Hash]int64),
 	}
 }
@@ -90,6 +97,7 @@ func (p *prefix) base(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.parked = newParking(p.mark.GetParked())
 	if err := p.rebuild(ctx, start); err != nil {
 		return err
 	}
@@ -102,24 +110,31 @@ func (p *prefix) base(ctx context.Context) error {
 	}
 	p.trail = machine.NewTrail(p.mark, start)
 	p.census = newCensus(p.mark.GetKinds())
-	for _, item := range p.mark.GetParked() {
-		p.parked[item.Ref] = item
-	}
 	p.based = true
 	return nil
 }
 
-// rebuild folds the actors whose snapshots cannot be read from the beginning of events.
+// rebuild folds the actors whose snapshots cannot be read from the beginning of events. Where events have expired, those actors alone are out of service.
 func (p *prefix) rebuild(ctx context.Context, start int64) error {
 	if p.mark == nil || len(p.unreadable) == 0 {
 		return nil // or everything is folded from the beginning anyway
 	}
 	if start > 0 {
-		return fmt.Errorf("the snapshots of %d actors cannot be read, and events before %d, from which they could be rebuilt, are no longer kept", len(p.unreadable), start)
+		for hash, lost := range p.unreadable {
+			if errors.Is(lost.err, schemas.ErrUnknownType) {
+				return fmt.Errorf("the snapshot at %d of snapshots: %w: run a newer version", lost.offset, lost.err)
+			}
+			a := machine.NewActor(hash)
+			// All below was answered.
+			a.LastRef, a.LastOffset = p.mark.ActionsOffset-1, p.mark.EventsOffset-1
+			p.actors[hash] = &recent{Actor: a}
+			p.breakActor(&p.actors[hash].Actor, lost.offset, fmt.Errorf("the snapshot at %d of snapshots: %w, and events before %d, from which it could be rebuilt, are no longer kept", lost.offset, lost.err, start))
+		}
+		return nil
 	}
 	fence := machine.NewFence(machine.NoEpoch, 0, schemas.NoPlace)
 	return p.scan(ctx, 0, p.mark.EventsOffset, func(r *eventlog.Record) error {
-		return p.fold(r, &fence, func(hash schemas.Hash) bool { return p.unreadable[hash] }, nil)
+		return p.fold(r, &fence, func(hash schemas.Hash) bool { _, ok := p.unreadable[hash]; return ok }, nil)
 	})
 }
 
@@ -132,10 +147,10 @@ func (p *prefix) scan(ctx context.Context, from, to int64, take func(*eventlog.R
 
 // takeEvent takes in the next record of events.
 func (p *prefix) takeEvent(r *eventlog.Record) error {
-	err := p.fold(r, &p.fence, func(schemas.Hash) bool { return true }, func(o *actorlogv1.Outcome) {
+	err := p.fold(r, &p.fence, func(schemas.Hash) bool { return true }, func(hash schemas.Hash, o *actorlogv1.Outcome) {
 		// Also what a snapshot has already: an actor that went to sleep is further in the store than the checkpoint.
 		p.census.take(o)
-		park(p.parked, r.Offset, o)
+		p.parked.take(r.Offset, hash, o)
 		if len(o.Sends) > 0 {
 			p.sends[r.Offset] = o
 		}
@@ -149,7 +164,7 @@ func (p *prefix) takeEvent(r *eventlog.Record) error {
 }
 
 // fold applies a record of events, if it counts and its actor is wanted. counts, if not nil, is told of an outcome that counts.
-func (p *prefix) fold(r *eventlog.Record, fence *machine.Fence, wanted func(schemas.Hash) bool, counts func(*actorlogv1.Outcome)) error {
+func (p *prefix) fold(r *eventlog.Record, fence *machine.Fence, wanted func(schemas.Hash) bool, counts func(schemas.Hash, *actorlogv1.Outcome)) error {
 	t := schemas.Type(r.Header(schemas.HeaderType))
 	switch t {
 	case schemas.TypeClaim:
@@ -180,6 +195,7 @@ func (p *prefix) fold(r *eventlog.Record, fence *machine.Fence, wanted func(sche
 	if t == schemas.TypeStep {
 		step, err := schemas.DecodeAs[*actorlogv1.Step](t, r.Value)
 		if err != nil { // the action would take it again
+			a.LastOffset = r.Offset
 			p.breakActor(a, r.Offset, err)
 			return nil
 		}
@@ -188,21 +204,26 @@ func (p *prefix) fold(r *eventlog.Record, fence *machine.Fence, wanted func(sche
 	}
 	o, err := schemas.DecodeAs[*actorlogv1.Outcome](t, r.Value)
 	if err != nil {
+		a.LastOffset = r.Offset
 		p.breakActor(a, r.Offset, err)
 		return nil
 	}
 	if _, err := a.Apply(r.Offset, o); err != nil {
+		p.parked.out(hash, r.Offset, err.Error())
 		p.w.cfg.Events.ActorBroken(a.ID().String(), err)
 	}
 	if counts != nil {
-		counts(o)
+		counts(hash, o)
 	}
 	return nil
 }
 
-// breakActor takes one actor out of service because an event of it cannot be read.
+// breakActor takes one actor out of service because a record of it cannot be read.
 func (p *prefix) breakActor(a *machine.Actor, offset int64, cause error) {
-	a.Broken, a.LastOffset = cause.Error(), offset
+	if a.Broken == "" {
+		a.Broken = cause.Error()
+	}
+	p.parked.out(a.Hash, offset, a.Broken)
 	p.w.cfg.Events.ActorBroken(a.ID().String(), cause)
 }
 
@@ -303,7 +324,7 @@ func (p *prefix) restore(hash schemas.Hash, t schemas.Type, r *eventlog.Record) 
 		if p.based {
 			return fmt.Errorf("the snapshot at %d of snapshots: %w", r.Offset, err) // begin anew: rebuilding is for those who begin
 		}
-		p.unreadable[hash] = true
+		p.unreadable[hash] = unreadable{r.Offset, err}
 		return p.batch.drop(p.partition, hash)
 	}
 	delete(p.unreadable, hash)

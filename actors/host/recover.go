@@ -155,6 +155,30 @@ func (s *shard) inForce(ctx context.Context) (latest *actorlogv1.Claim, err erro
 	}
 }
 
+// readAgain folds one actor from the beginning of events up to the shard's claim; after it, an actor that is out of service has refused everything. It returns
+// nil if the beginning is not kept, or cannot be read.
+func (s *shard) readAgain(hash schemas.Hash) *machine.Actor {
+	ctx, cancel := context.WithCancel(s.over)
+	defer cancel()
+	start, _, err := s.w.log.Bounds(ctx, eventlog.Events, s.partition)
+	if err == nil && start > 0 {
+		err = fmt.Errorf("events before %d are no longer kept", start)
+	}
+	p := newPrefix(s.w, s.partition)
+	p.actors[hash] = &recent{Actor: machine.NewActor(hash)}
+	fence := machine.NewFence(machine.NoEpoch, 0, schemas.NoPlace)
+	if err == nil {
+		err = p.scan(ctx, 0, s.epoch, func(r *eventlog.Record) error {
+			return p.fold(r, &fence, func(h schemas.Hash) bool { return h == hash }, nil)
+		})
+	}
+	if err != nil {
+		s.w.cfg.Events.ActorBroken(hash.String(), fmt.Errorf("reading it again: %w", err))
+		return nil
+	}
+	return &p.actors[hash].Actor
+}
+
 // replacedSince says whether there is a newer claim at or after an offset of events.
 func (s *shard) replacedSince(ctx context.Context, from int64) error {
 	start, end, err := s.w.log.Bounds(ctx, eventlog.Events, s.partition)

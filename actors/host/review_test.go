@@ -157,33 +157,6 @@ func TestUnreadableSnapshot(t *testing.T) {
 	})
 }
 
-func TestUnreadableSnapshotWithoutEvents(t *testing.T) {
-	t.Parallel()
-	// If the events that would replace an unreadable snapshot are gone, the shard does not open: also not at the
-	// second attempt.
-	world(t, host.Config{CheckpointEvery: time.Second}, func(t *testing.T, w *actortest.World) {
-		_, err := add.Call(t.Context(), get(w, "a"), 1)
-		require.NoError(t, err)
-		time.Sleep(3 * time.Second)
-		hash, p := schemas.HashOf("default", "probe", schemas.Key{"a"}), shardOf("a")
-		w.Cluster.Inject(eventlog.Snapshots, p, eventlog.Record{
-			Key: hash[:], Value: []byte{0xff, 0xff},
-			Headers: []eventlog.Header{{Key: schemas.HeaderType, Value: []byte(schemas.TypeSnapshot)}},
-		})
-		records := w.Cluster.Records(eventlog.Events, p)
-		w.Cluster.Truncate(eventlog.Events, p, records[len(records)-1].Offset+1)
-		opened := 0
-		w.Config.Events.ShardOpened = func(o host.ShardOpened) {
-			if o.Partition == p {
-				opened++
-			}
-		}
-		w.Crash()
-		time.Sleep(30 * time.Second)
-		require.Zero(t, opened, "a shard without its actor's state was opened")
-	})
-}
-
 func TestRefusedWithLargeArguments(t *testing.T) {
 	t.Parallel()
 	// An action that fits into a record of its own comes while the mailbox is full. Its outcome, which

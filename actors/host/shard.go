@@ -85,7 +85,7 @@ type shard struct {
 	// held is the weight of the actions that run, of those that were found, and trying the one that runs alone, -1 when none does.
 	held   map[int64]int64
 	trying int64
-	parked map[int64]*actorlogv1.Parked
+	parked parking
 
 	// asked is when the connections of a dead gateway were last ended. Of the shard's own goroutine.
 	asked map[string]time.Time
@@ -103,7 +103,7 @@ var errReplaced = errors.New("another worker claimed the shard")
 
 func newShard(w *Worker, p int32) *shard {
 	s := &shard{
-		w: w, partition: p, condemned: -1, trying: -1, held: make(map[int64]int64), parked: make(map[int64]*actorlogv1.Parked),
+		w: w, partition: p, condemned: -1, trying: -1, held: make(map[int64]int64), parked: newParking(nil),
 		failure: make(chan error, 1), due: make(chan struct{}, 1),
 		cells: make(map[schemas.Hash]*cell), dirty: make(map[schemas.Hash]struct{}), sought: -1,
 		census: make(census), agenda: newAgenda(), outbox: newOutbox(), asked: make(map[string]time.Time),

@@ -86,7 +86,7 @@ func (a *Actor) Apply(offset int64, o *actorlogv1.Outcome) (bool, error) {
 		return false, nil
 	}
 	state, err := a.State, error(nil)
-	if a.Broken == "" { // otherwise only remember what was answered
+	if a.Broken == "" && o.Repaired == nil { // otherwise only remember what was answered
 		if state, err = a.stateAfter(o); err != nil {
 			err = fmt.Errorf("%w: actor %s, offset %d: %w", ErrCorrupt, a.ID(), offset, err)
 			a.Broken, state = err.Error(), a.State
@@ -122,9 +122,12 @@ func (a *Actor) advance(o *actorlogv1.Outcome, state []byte) {
 	if o.RefusedSince != nil {
 		return
 	}
+	if o.Repaired != nil {
+		a.restoreTo(o.Repaired)
+	}
 	a.TimeMs = o.TimeUnixMs
 	a.clearSteps()
-	if a.Broken != "" {
+	if a.Broken != "" || o.Repaired != nil {
 		return
 	}
 	if creates(o) {

@@ -36,6 +36,8 @@ type Ask struct {
 	Rules Rules
 	// NowMs is the worker's clock, for deadlines.
 	NowMs int64
+	// Again is, for a Repair, the actor as it was read from its events once more; nil if they are not all kept.
+	Again *Actor
 	// Awake says that an activation of the actor is under way: one that is over has nothing to do before sleep.
 	Awake bool
 }
@@ -163,6 +165,9 @@ func (a *Actor) ask(in Ask) Effects {
 	}
 	if d := action.DeadlineUnixMs; d != 0 && in.NowMs > d {
 		return a.answer(in.Ref, action, nil, actor.ErrTooLate)
+	}
+	if repair := action.GetRepair(); repair != nil {
+		return a.repair(in, repair.Skip)
 	}
 	if a.Broken != "" {
 		return a.answer(in.Ref, action, nil, errBroken)

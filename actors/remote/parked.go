@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -51,18 +52,20 @@ func (c *Client) parkedIn(ctx context.Context, p int32) ([]Parked, error) {
 	if err != nil {
 		return nil, err
 	}
-	parked := make(map[int64]Parked)
+	parked, broken := make(map[int64]Parked), make(map[schemas.Hash]Parked)
 	for _, item := range mark.GetParked() {
 		hash, _ := schemas.ParseHash(item.Actor)
 		found := Parked{Position: schemas.Position{Partition: p, Offset: item.Offset}, Hash: hash, Ref: item.Ref, Broken: item.Broken}
-		if item.Broken == "" {
-			d, err := c.fetch(ctx, p, item.Offset, hash)
-			if err != nil && !errors.Is(err, ErrGone) {
-				return nil, err
-			}
-			if err == nil {
-				found.Outcome = d.Outcome
-			}
+		if item.Broken != "" {
+			broken[hash] = found
+			continue
+		}
+		d, err := c.fetch(ctx, p, item.Offset, hash)
+		if err != nil && !errors.Is(err, ErrGone) {
+			return nil, err
+		}
+		if err == nil {
+			found.Outcome = d.Outcome
 		}
 		parked[item.Ref] = found
 	}
@@ -97,6 +100,9 @@ func (c *Client) parkedIn(ctx context.Context, p int32) ([]Parked, error) {
 		if a := o.GetAction(); a != nil && a.Unparks != nil {
 			delete(parked, *a.Unparks)
 		}
+		if o.Repaired != nil {
+			delete(broken, hash)
+		}
 		if o.Parked > 0 {
 			parked[o.Ref] = Parked{Position: schemas.Position{Partition: p, Offset: r.Offset}, Hash: hash, Ref: o.Ref, Outcome: o}
 		}
@@ -105,11 +111,8 @@ func (c *Client) parkedIn(ctx context.Context, p int32) ([]Parked, error) {
 	if err != nil {
 		return nil, err
 	}
-	items := make([]Parked, 0, len(parked))
-	for _, item := range parked {
-		items = append(items, item)
-	}
-	slices.SortFunc(items, func(a, b Parked) int { return cmp.Compare(a.Ref, b.Ref) })
+	items := slices.AppendSeq(slices.Collect(maps.Values(parked)), maps.Values(broken))
+	slices.SortFunc(items, func(a, b Parked) int { return cmp.Compare(a.Position.Offset, b.Position.Offset) })
 	return items, nil
 }
 
@@ -133,7 +136,7 @@ func (c *Client) checkpoint(ctx context.Context, p int32) (mark *actorlogv1.Chec
 	}
 }
 
-// Unpark has a parked action run again, as a new action of the same actor, and returns its outcome; or, if it is to be dismissed, records only that it stays undone. What the first one was
+// Unpark has a parked actor read again from its events; or, if that is to be dismissed, go on as it was before what cannot be read. Or it has a parked action run again, as a new action of the same actor, and returns its outcome; or, if it is to be dismissed, records only that it stays undone. What the first one was
 // part of, such as a call of another actor, a firing schedule or a connection, has gone on without it: its caller was told. ErrNotParked when it is not parked.
 func (c *Client) Unpark(ctx context.Context, at schemas.Position, dismiss bool) (*Delivery, error) {
 	if at.Partition < 0 || at.Partition >= c.log.Partitions() {
@@ -143,17 +146,20 @@ func (c *Client) Unpark(ctx context.Context, at schemas.Position, dismiss bool) 
 	if err != nil {
 		return nil, fmt.Errorf("looking for what is parked at %s: %w", at, err)
 	}
-	i := slices.IndexFunc(items, func(item Parked) bool { return item.Position == at && item.Broken == "" })
+	i := slices.IndexFunc(items, func(item Parked) bool { return item.Position == at })
 	if i < 0 {
 		return nil, ErrNotParked
 	}
 	item := items[i]
 	a := &actorlogv1.Action{Unparks: proto.Int64(item.Ref), Actor: &actorlogv1.Actor{}, Body: &actorlogv1.Action_Dismiss{Dismiss: new(actorlogv1.Dismiss)}}
+	if item.Broken != "" {
+		a.Unparks, a.Body = nil, &actorlogv1.Action_Repair{Repair: &actorlogv1.Repair{Skip: dismiss}}
+	}
 	if item.Outcome != nil {
 		to := item.Outcome.Actor
 		a.Actor = &actorlogv1.Actor{Namespace: to.Namespace, Kind: to.Kind, Key: to.Key}
 	}
-	if !dismiss {
+	if !dismiss && item.Broken == "" {
 		first := item.Outcome.GetAction()
 		switch first.GetBody().(type) {
 		case *actorlogv1.Action_Invoke, *actorlogv1.Action_Enqueue, *actorlogv1.Action_Read, *actorlogv1.Action_Destroy, *actorlogv1.Action_Request:

@@ -17,8 +17,8 @@ import (
 
 type parkedCmd struct {
 	List    parkedList    `cmd:"" default:"withargs" help:"List what is parked: position, time, actor, what it was, and how many workers it ended."`
-	Retry   parkedRetry   `cmd:"" help:"Have an action run again, as a new action of the same actor. Workers must run."`
-	Dismiss parkedDismiss `cmd:"" help:"Record that an action stays undone. Workers must run."`
+	Retry   parkedRetry   `cmd:"" help:"Have an action run again, as a new action of the same actor, or an actor read again from its events. Workers must run."`
+	Dismiss parkedDismiss `cmd:"" help:"Record that an action stays undone, or that an actor goes on as it was before what cannot be read. Workers must run."`
 }
 
 // onBrokers is how the subcommands reach the log.
@@ -103,12 +103,18 @@ func unpark(ctx context.Context, client *remote.Client, text string, dismiss boo
 	if err != nil {
 		return err
 	}
-	if dismiss {
+	err = actor.OutcomeError(d.Outcome)
+	switch {
+	case err != nil && d.Outcome.GetAction().GetRepair() != nil:
+		return fmt.Errorf("the actor is still out of service, at %s: %w", d.Position, err)
+	case err != nil:
+		return fmt.Errorf("it ran, at %s: %w", d.Position, err)
+	case d.Outcome.Repaired != nil:
+		fmt.Printf("The actor is in service again, at %s.\n", d.Position)
+		return nil
+	case dismiss:
 		fmt.Printf("Dismissed, at %s.\n", d.Position)
 		return nil
-	}
-	if err := actor.OutcomeError(d.Outcome); err != nil {
-		return fmt.Errorf("it ran, at %s: %w", d.Position, err)
 	}
 	fmt.Printf("It ran, at %s, and returned %s\n", d.Position, d.Outcome.ResultJson)
 	return nil

@@ -197,7 +197,7 @@ func (x Schedule_Missed) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Schedule_Missed.Descriptor instead.
 func (Schedule_Missed) EnumDescriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{29, 0}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{30, 0}
 }
 
 // Actor says which actor a record is about.
@@ -1351,6 +1351,52 @@ func (*Dismiss) Descriptor() ([]byte, []int) {
 	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{20}
 }
 
+// Repair is for operators: an actor whose history could not be read goes on.
+type Repair struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As it was before what cannot be read; otherwise as the code of today reads it from the beginning.
+	Skip          bool `protobuf:"varint,1,opt,name=skip,proto3" json:"skip,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Repair) Reset() {
+	*x = Repair{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Repair) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Repair) ProtoMessage() {}
+
+func (x *Repair) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Repair.ProtoReflect.Descriptor instead.
+func (*Repair) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Repair) GetSkip() bool {
+	if x != nil {
+		return x.Skip
+	}
+	return false
+}
+
 // Wake brings the actor into memory.
 type Wake struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1360,7 +1406,7 @@ type Wake struct {
 
 func (x *Wake) Reset() {
 	*x = Wake{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[21]
+	mi := &file_actorlog_v1_records_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1372,7 +1418,7 @@ func (x *Wake) String() string {
 func (*Wake) ProtoMessage() {}
 
 func (x *Wake) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[21]
+	mi := &file_actorlog_v1_records_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1385,7 +1431,7 @@ func (x *Wake) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wake.ProtoReflect.Descriptor instead.
 func (*Wake) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{21}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{22}
 }
 
 // Source says where a state is from.
@@ -1405,7 +1451,7 @@ type Source struct {
 
 func (x *Source) Reset() {
 	*x = Source{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[22]
+	mi := &file_actorlog_v1_records_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1417,7 +1463,7 @@ func (x *Source) String() string {
 func (*Source) ProtoMessage() {}
 
 func (x *Source) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[22]
+	mi := &file_actorlog_v1_records_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1430,7 +1476,7 @@ func (x *Source) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Source.ProtoReflect.Descriptor instead.
 func (*Source) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{22}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Source) GetActor() *Actor {
@@ -1494,7 +1540,7 @@ type Restore struct {
 
 func (x *Restore) Reset() {
 	*x = Restore{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[23]
+	mi := &file_actorlog_v1_records_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1506,7 +1552,7 @@ func (x *Restore) String() string {
 func (*Restore) ProtoMessage() {}
 
 func (x *Restore) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[23]
+	mi := &file_actorlog_v1_records_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1519,7 +1565,7 @@ func (x *Restore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restore.ProtoReflect.Descriptor instead.
 func (*Restore) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{23}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Restore) GetStateJson() []byte {
@@ -1615,7 +1661,7 @@ type Origin struct {
 
 func (x *Origin) Reset() {
 	*x = Origin{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[24]
+	mi := &file_actorlog_v1_records_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1627,7 +1673,7 @@ func (x *Origin) String() string {
 func (*Origin) ProtoMessage() {}
 
 func (x *Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[24]
+	mi := &file_actorlog_v1_records_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1640,7 +1686,7 @@ func (x *Origin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Origin.ProtoReflect.Descriptor instead.
 func (*Origin) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{24}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Origin) GetPartition() int32 {
@@ -1736,6 +1782,7 @@ type Action struct {
 	//	*Action_Wake
 	//	*Action_Dismiss
 	//	*Action_Restore
+	//	*Action_Repair
 	Body          isAction_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1743,7 +1790,7 @@ type Action struct {
 
 func (x *Action) Reset() {
 	*x = Action{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[25]
+	mi := &file_actorlog_v1_records_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1755,7 +1802,7 @@ func (x *Action) String() string {
 func (*Action) ProtoMessage() {}
 
 func (x *Action) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[25]
+	mi := &file_actorlog_v1_records_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1768,7 +1815,7 @@ func (x *Action) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action.ProtoReflect.Descriptor instead.
 func (*Action) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{25}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Action) GetActor() *Actor {
@@ -2006,6 +2053,15 @@ func (x *Action) GetRestore() *Restore {
 	return nil
 }
 
+func (x *Action) GetRepair() *Repair {
+	if x != nil {
+		if x, ok := x.Body.(*Action_Repair); ok {
+			return x.Repair
+		}
+	}
+	return nil
+}
+
 type isAction_Body interface {
 	isAction_Body()
 }
@@ -2090,6 +2146,11 @@ type Action_Restore struct {
 	Restore *Restore `protobuf:"bytes,35,opt,name=restore,proto3,oneof"`
 }
 
+type Action_Repair struct {
+	// Bring an actor that is out of service back.
+	Repair *Repair `protobuf:"bytes,36,opt,name=repair,proto3,oneof"`
+}
+
 func (*Action_Invoke) isAction_Body() {}
 
 func (*Action_Resolve) isAction_Body() {}
@@ -2122,6 +2183,8 @@ func (*Action_Dismiss) isAction_Body() {}
 
 func (*Action_Restore) isAction_Body() {}
 
+func (*Action_Repair) isAction_Body() {}
+
 // Connection is a client that is connected to an actor: part of the actor's state.
 type Connection struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2147,7 +2210,7 @@ type Connection struct {
 
 func (x *Connection) Reset() {
 	*x = Connection{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[26]
+	mi := &file_actorlog_v1_records_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2159,7 +2222,7 @@ func (x *Connection) String() string {
 func (*Connection) ProtoMessage() {}
 
 func (x *Connection) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[26]
+	mi := &file_actorlog_v1_records_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2172,7 +2235,7 @@ func (x *Connection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connection.ProtoReflect.Descriptor instead.
 func (*Connection) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{26}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Connection) GetId() string {
@@ -2250,7 +2313,7 @@ type Disconnected struct {
 
 func (x *Disconnected) Reset() {
 	*x = Disconnected{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[27]
+	mi := &file_actorlog_v1_records_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2262,7 +2325,7 @@ func (x *Disconnected) String() string {
 func (*Disconnected) ProtoMessage() {}
 
 func (x *Disconnected) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[27]
+	mi := &file_actorlog_v1_records_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2275,7 +2338,7 @@ func (x *Disconnected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disconnected.ProtoReflect.Descriptor instead.
 func (*Disconnected) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{27}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Disconnected) GetId() string {
@@ -2326,7 +2389,7 @@ type Frame struct {
 
 func (x *Frame) Reset() {
 	*x = Frame{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[28]
+	mi := &file_actorlog_v1_records_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2338,7 +2401,7 @@ func (x *Frame) String() string {
 func (*Frame) ProtoMessage() {}
 
 func (x *Frame) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[28]
+	mi := &file_actorlog_v1_records_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2351,7 +2414,7 @@ func (x *Frame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Frame.ProtoReflect.Descriptor instead.
 func (*Frame) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{28}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Frame) GetConnectionId() string {
@@ -2405,7 +2468,7 @@ type Schedule struct {
 
 func (x *Schedule) Reset() {
 	*x = Schedule{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[29]
+	mi := &file_actorlog_v1_records_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2417,7 +2480,7 @@ func (x *Schedule) String() string {
 func (*Schedule) ProtoMessage() {}
 
 func (x *Schedule) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[29]
+	mi := &file_actorlog_v1_records_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2430,7 +2493,7 @@ func (x *Schedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schedule.ProtoReflect.Descriptor instead.
 func (*Schedule) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{29}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Schedule) GetId() string {
@@ -2550,7 +2613,7 @@ type Send struct {
 
 func (x *Send) Reset() {
 	*x = Send{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[30]
+	mi := &file_actorlog_v1_records_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2562,7 +2625,7 @@ func (x *Send) String() string {
 func (*Send) ProtoMessage() {}
 
 func (x *Send) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[30]
+	mi := &file_actorlog_v1_records_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2575,7 +2638,7 @@ func (x *Send) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Send.ProtoReflect.Descriptor instead.
 func (*Send) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{30}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Send) GetActor() *Actor {
@@ -2632,7 +2695,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[31]
+	mi := &file_actorlog_v1_records_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2644,7 +2707,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[31]
+	mi := &file_actorlog_v1_records_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2657,7 +2720,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{31}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Error) GetGroup() string {
@@ -2713,7 +2776,7 @@ type Broadcast struct {
 
 func (x *Broadcast) Reset() {
 	*x = Broadcast{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[32]
+	mi := &file_actorlog_v1_records_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2725,7 +2788,7 @@ func (x *Broadcast) String() string {
 func (*Broadcast) ProtoMessage() {}
 
 func (x *Broadcast) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[32]
+	mi := &file_actorlog_v1_records_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2738,7 +2801,7 @@ func (x *Broadcast) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Broadcast.ProtoReflect.Descriptor instead.
 func (*Broadcast) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{32}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Broadcast) GetName() string {
@@ -2843,6 +2906,8 @@ type Outcome struct {
 	// The action was set aside: so many owners of the shard, one after the other, did not survive what they had to do, and it was what the last
 	// one did. 0: it was not.
 	Parked uint32 `protobuf:"varint,32,opt,name=parked,proto3" json:"parked,omitempty"`
+	// The actor could not be read, and is in service again: this is all that it is, whatever was recorded before.
+	Repaired *Snapshot `protobuf:"bytes,33,opt,name=repaired,proto3" json:"repaired,omitempty"`
 	// Place in the writer's term: the offset at which it means the record to stand, for it is the only one who writes. It counts up by one from
 	// the epoch, over outcomes, steps and renewed claims. A record that does not follow on the last one that counts is void: something
 	// that it builds on was lost, or it is a copy. The last field of the record.
@@ -2853,7 +2918,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[33]
+	mi := &file_actorlog_v1_records_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2865,7 +2930,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[33]
+	mi := &file_actorlog_v1_records_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2878,7 +2943,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{33}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Outcome) GetRef() int64 {
@@ -3098,6 +3163,13 @@ func (x *Outcome) GetParked() uint32 {
 	return 0
 }
 
+func (x *Outcome) GetRepaired() *Snapshot {
+	if x != nil {
+		return x.Repaired
+	}
+	return nil
+}
+
 func (x *Outcome) GetPlace() int64 {
 	if x != nil && x.Place != nil {
 		return *x.Place
@@ -3142,7 +3214,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[34]
+	mi := &file_actorlog_v1_records_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3154,7 +3226,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[34]
+	mi := &file_actorlog_v1_records_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3167,7 +3239,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{34}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Step) GetRef() int64 {
@@ -3274,7 +3346,7 @@ type Head struct {
 
 func (x *Head) Reset() {
 	*x = Head{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[35]
+	mi := &file_actorlog_v1_records_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3286,7 +3358,7 @@ func (x *Head) String() string {
 func (*Head) ProtoMessage() {}
 
 func (x *Head) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[35]
+	mi := &file_actorlog_v1_records_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3299,7 +3371,7 @@ func (x *Head) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Head.ProtoReflect.Descriptor instead.
 func (*Head) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{35}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Head) GetSince() int64 {
@@ -3350,7 +3422,7 @@ type Claim struct {
 
 func (x *Claim) Reset() {
 	*x = Claim{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[36]
+	mi := &file_actorlog_v1_records_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3362,7 +3434,7 @@ func (x *Claim) String() string {
 func (*Claim) ProtoMessage() {}
 
 func (x *Claim) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[36]
+	mi := &file_actorlog_v1_records_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3375,7 +3447,7 @@ func (x *Claim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claim.ProtoReflect.Descriptor instead.
 func (*Claim) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{36}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Claim) GetWorker() string {
@@ -3479,7 +3551,7 @@ type Parked struct {
 
 func (x *Parked) Reset() {
 	*x = Parked{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[37]
+	mi := &file_actorlog_v1_records_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3491,7 +3563,7 @@ func (x *Parked) String() string {
 func (*Parked) ProtoMessage() {}
 
 func (x *Parked) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[37]
+	mi := &file_actorlog_v1_records_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3504,7 +3576,7 @@ func (x *Parked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parked.ProtoReflect.Descriptor instead.
 func (*Parked) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{37}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Parked) GetActor() []byte {
@@ -3556,7 +3628,7 @@ type QueuedMessage struct {
 
 func (x *QueuedMessage) Reset() {
 	*x = QueuedMessage{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[38]
+	mi := &file_actorlog_v1_records_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3568,7 +3640,7 @@ func (x *QueuedMessage) String() string {
 func (*QueuedMessage) ProtoMessage() {}
 
 func (x *QueuedMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[38]
+	mi := &file_actorlog_v1_records_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3581,7 +3653,7 @@ func (x *QueuedMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueuedMessage.ProtoReflect.Descriptor instead.
 func (*QueuedMessage) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{38}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *QueuedMessage) GetId() int64 {
@@ -3639,7 +3711,7 @@ type Asked struct {
 
 func (x *Asked) Reset() {
 	*x = Asked{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[39]
+	mi := &file_actorlog_v1_records_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3651,7 +3723,7 @@ func (x *Asked) String() string {
 func (*Asked) ProtoMessage() {}
 
 func (x *Asked) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[39]
+	mi := &file_actorlog_v1_records_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3664,7 +3736,7 @@ func (x *Asked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Asked.ProtoReflect.Descriptor instead.
 func (*Asked) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{39}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Asked) GetOrigin() *Origin {
@@ -3694,7 +3766,7 @@ type Settled struct {
 
 func (x *Settled) Reset() {
 	*x = Settled{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[40]
+	mi := &file_actorlog_v1_records_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3706,7 +3778,7 @@ func (x *Settled) String() string {
 func (*Settled) ProtoMessage() {}
 
 func (x *Settled) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[40]
+	mi := &file_actorlog_v1_records_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3719,7 +3791,7 @@ func (x *Settled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settled.ProtoReflect.Descriptor instead.
 func (*Settled) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{40}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Settled) GetPartition() int32 {
@@ -3751,7 +3823,7 @@ type KindCount struct {
 
 func (x *KindCount) Reset() {
 	*x = KindCount{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[41]
+	mi := &file_actorlog_v1_records_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3763,7 +3835,7 @@ func (x *KindCount) String() string {
 func (*KindCount) ProtoMessage() {}
 
 func (x *KindCount) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[41]
+	mi := &file_actorlog_v1_records_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3776,7 +3848,7 @@ func (x *KindCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KindCount.ProtoReflect.Descriptor instead.
 func (*KindCount) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{41}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *KindCount) GetKind() string {
@@ -3817,7 +3889,7 @@ type Recent struct {
 
 func (x *Recent) Reset() {
 	*x = Recent{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[42]
+	mi := &file_actorlog_v1_records_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3829,7 +3901,7 @@ func (x *Recent) String() string {
 func (*Recent) ProtoMessage() {}
 
 func (x *Recent) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[42]
+	mi := &file_actorlog_v1_records_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3842,7 +3914,7 @@ func (x *Recent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recent.ProtoReflect.Descriptor instead.
 func (*Recent) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{42}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Recent) GetKey() string {
@@ -3886,7 +3958,7 @@ type RefRange struct {
 
 func (x *RefRange) Reset() {
 	*x = RefRange{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[43]
+	mi := &file_actorlog_v1_records_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3898,7 +3970,7 @@ func (x *RefRange) String() string {
 func (*RefRange) ProtoMessage() {}
 
 func (x *RefRange) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[43]
+	mi := &file_actorlog_v1_records_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3911,7 +3983,7 @@ func (x *RefRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefRange.ProtoReflect.Descriptor instead.
 func (*RefRange) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{43}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RefRange) GetFirst() int64 {
@@ -3970,7 +4042,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[44]
+	mi := &file_actorlog_v1_records_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3982,7 +4054,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[44]
+	mi := &file_actorlog_v1_records_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3995,7 +4067,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{44}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Snapshot) GetActor() *Actor {
@@ -4144,7 +4216,7 @@ type Checkpoint struct {
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[45]
+	mi := &file_actorlog_v1_records_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4156,7 +4228,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[45]
+	mi := &file_actorlog_v1_records_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4169,7 +4241,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{45}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Checkpoint) GetEventsOffset() int64 {
@@ -4271,7 +4343,7 @@ type Sender struct {
 
 func (x *Sender) Reset() {
 	*x = Sender{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[46]
+	mi := &file_actorlog_v1_records_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4283,7 +4355,7 @@ func (x *Sender) String() string {
 func (*Sender) ProtoMessage() {}
 
 func (x *Sender) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[46]
+	mi := &file_actorlog_v1_records_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4296,7 +4368,7 @@ func (x *Sender) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sender.ProtoReflect.Descriptor instead.
 func (*Sender) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{46}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Sender) GetGateway() string {
@@ -4335,7 +4407,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[47]
+	mi := &file_actorlog_v1_records_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4347,7 +4419,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[47]
+	mi := &file_actorlog_v1_records_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4360,7 +4432,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{47}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Lease) GetGateway() string {
@@ -4463,7 +4535,9 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\x04text\x18\x01 \x01(\bR\x04text\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\"\a\n" +
 	"\x05Sleep\"\t\n" +
-	"\aDismiss\"\x06\n" +
+	"\aDismiss\"\x1c\n" +
+	"\x06Repair\x12\x12\n" +
+	"\x04skip\x18\x01 \x01(\bR\x04skip\"\x06\n" +
 	"\x04Wake\"z\n" +
 	"\x06Source\x12(\n" +
 	"\x05actor\x18\x01 \x01(\v2\x12.actorlog.v1.ActorR\x05actor\x12\x1c\n" +
@@ -4492,7 +4566,7 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\x03ref\x18\x03 \x01(\x03R\x03ref\x12\x16\n" +
 	"\x06number\x18\x04 \x01(\rR\x06number\x12\x18\n" +
 	"\asettled\x18\x05 \x01(\x03R\asettled\x12\"\n" +
-	"\x02by\x18\x06 \x01(\v2\x12.actorlog.v1.ActorR\x02by\"\xa3\n" +
+	"\x02by\x18\x06 \x01(\v2\x12.actorlog.v1.ActorR\x02by\"\xd2\n" +
 	"\n" +
 	"\x06Action\x12(\n" +
 	"\x05actor\x18\x01 \x01(\v2\x12.actorlog.v1.ActorR\x05actor\x12\x1d\n" +
@@ -4527,7 +4601,8 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\x05sleep\x18  \x01(\v2\x12.actorlog.v1.SleepH\x00R\x05sleep\x12'\n" +
 	"\x04wake\x18! \x01(\v2\x11.actorlog.v1.WakeH\x00R\x04wake\x120\n" +
 	"\adismiss\x18\" \x01(\v2\x14.actorlog.v1.DismissH\x00R\adismiss\x120\n" +
-	"\arestore\x18# \x01(\v2\x14.actorlog.v1.RestoreH\x00R\arestoreB\x06\n" +
+	"\arestore\x18# \x01(\v2\x14.actorlog.v1.RestoreH\x00R\arestore\x12-\n" +
+	"\x06repair\x18$ \x01(\v2\x13.actorlog.v1.RepairH\x00R\x06repairB\x06\n" +
 	"\x04bodyB\n" +
 	"\n" +
 	"\b_unparks\"\xe0\x01\n" +
@@ -4591,7 +4666,7 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
 	"\targs_json\x18\x02 \x01(\fR\bargsJson\x12\x0e\n" +
 	"\x02to\x18\x03 \x01(\tR\x02to\x12\x16\n" +
-	"\x06except\x18\x04 \x03(\tR\x06except\"\xa0\n" +
+	"\x06except\x18\x04 \x03(\tR\x06except\"\xd3\n" +
 	"\n" +
 	"\aOutcome\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\x03R\x03ref\x12\x14\n" +
@@ -4632,7 +4707,8 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\x0eguarded_events\x18\x1c \x03(\tR\rguardedEvents\x12\x1a\n" +
 	"\bwarnings\x18\x1d \x03(\tR\bwarnings\x12(\n" +
 	"\rprior_version\x18\x1f \x01(\rH\x04R\fpriorVersion\x88\x01\x01\x12\x16\n" +
-	"\x06parked\x18  \x01(\rR\x06parked\x12\x19\n" +
+	"\x06parked\x18  \x01(\rR\x06parked\x121\n" +
+	"\brepaired\x18! \x01(\v2\x15.actorlog.v1.SnapshotR\brepaired\x12\x19\n" +
 	"\x05place\x18\x1e \x01(\x03H\x05R\x05place\x88\x01\x01B\a\n" +
 	"\x05_prevB\x0e\n" +
 	"\f_result_jsonB\n" +
@@ -4784,7 +4860,7 @@ func file_actorlog_v1_records_proto_rawDescGZIP() []byte {
 }
 
 var file_actorlog_v1_records_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_actorlog_v1_records_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_actorlog_v1_records_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_actorlog_v1_records_proto_goTypes = []any{
 	(Lifecycle)(0),        // 0: actorlog.v1.Lifecycle
 	(Creation_Policy)(0),  // 1: actorlog.v1.Creation.Policy
@@ -4810,33 +4886,34 @@ var file_actorlog_v1_records_proto_goTypes = []any{
 	(*SocketMessage)(nil), // 21: actorlog.v1.SocketMessage
 	(*Sleep)(nil),         // 22: actorlog.v1.Sleep
 	(*Dismiss)(nil),       // 23: actorlog.v1.Dismiss
-	(*Wake)(nil),          // 24: actorlog.v1.Wake
-	(*Source)(nil),        // 25: actorlog.v1.Source
-	(*Restore)(nil),       // 26: actorlog.v1.Restore
-	(*Origin)(nil),        // 27: actorlog.v1.Origin
-	(*Action)(nil),        // 28: actorlog.v1.Action
-	(*Connection)(nil),    // 29: actorlog.v1.Connection
-	(*Disconnected)(nil),  // 30: actorlog.v1.Disconnected
-	(*Frame)(nil),         // 31: actorlog.v1.Frame
-	(*Schedule)(nil),      // 32: actorlog.v1.Schedule
-	(*Send)(nil),          // 33: actorlog.v1.Send
-	(*Error)(nil),         // 34: actorlog.v1.Error
-	(*Broadcast)(nil),     // 35: actorlog.v1.Broadcast
-	(*Outcome)(nil),       // 36: actorlog.v1.Outcome
-	(*Step)(nil),          // 37: actorlog.v1.Step
-	(*Head)(nil),          // 38: actorlog.v1.Head
-	(*Claim)(nil),         // 39: actorlog.v1.Claim
-	(*Parked)(nil),        // 40: actorlog.v1.Parked
-	(*QueuedMessage)(nil), // 41: actorlog.v1.QueuedMessage
-	(*Asked)(nil),         // 42: actorlog.v1.Asked
-	(*Settled)(nil),       // 43: actorlog.v1.Settled
-	(*KindCount)(nil),     // 44: actorlog.v1.KindCount
-	(*Recent)(nil),        // 45: actorlog.v1.Recent
-	(*RefRange)(nil),      // 46: actorlog.v1.RefRange
-	(*Snapshot)(nil),      // 47: actorlog.v1.Snapshot
-	(*Checkpoint)(nil),    // 48: actorlog.v1.Checkpoint
-	(*Sender)(nil),        // 49: actorlog.v1.Sender
-	(*Lease)(nil),         // 50: actorlog.v1.Lease
+	(*Repair)(nil),        // 24: actorlog.v1.Repair
+	(*Wake)(nil),          // 25: actorlog.v1.Wake
+	(*Source)(nil),        // 26: actorlog.v1.Source
+	(*Restore)(nil),       // 27: actorlog.v1.Restore
+	(*Origin)(nil),        // 28: actorlog.v1.Origin
+	(*Action)(nil),        // 29: actorlog.v1.Action
+	(*Connection)(nil),    // 30: actorlog.v1.Connection
+	(*Disconnected)(nil),  // 31: actorlog.v1.Disconnected
+	(*Frame)(nil),         // 32: actorlog.v1.Frame
+	(*Schedule)(nil),      // 33: actorlog.v1.Schedule
+	(*Send)(nil),          // 34: actorlog.v1.Send
+	(*Error)(nil),         // 35: actorlog.v1.Error
+	(*Broadcast)(nil),     // 36: actorlog.v1.Broadcast
+	(*Outcome)(nil),       // 37: actorlog.v1.Outcome
+	(*Step)(nil),          // 38: actorlog.v1.Step
+	(*Head)(nil),          // 39: actorlog.v1.Head
+	(*Claim)(nil),         // 40: actorlog.v1.Claim
+	(*Parked)(nil),        // 41: actorlog.v1.Parked
+	(*QueuedMessage)(nil), // 42: actorlog.v1.QueuedMessage
+	(*Asked)(nil),         // 43: actorlog.v1.Asked
+	(*Settled)(nil),       // 44: actorlog.v1.Settled
+	(*KindCount)(nil),     // 45: actorlog.v1.KindCount
+	(*Recent)(nil),        // 46: actorlog.v1.Recent
+	(*RefRange)(nil),      // 47: actorlog.v1.RefRange
+	(*Snapshot)(nil),      // 48: actorlog.v1.Snapshot
+	(*Checkpoint)(nil),    // 49: actorlog.v1.Checkpoint
+	(*Sender)(nil),        // 50: actorlog.v1.Sender
+	(*Lease)(nil),         // 51: actorlog.v1.Lease
 }
 var file_actorlog_v1_records_proto_depIdxs = []int32{
 	1,  // 0: actorlog.v1.Creation.policy:type_name -> actorlog.v1.Creation.Policy
@@ -4845,14 +4922,14 @@ var file_actorlog_v1_records_proto_depIdxs = []int32{
 	10, // 3: actorlog.v1.Request.headers:type_name -> actorlog.v1.Header
 	10, // 4: actorlog.v1.Response.headers:type_name -> actorlog.v1.Header
 	3,  // 5: actorlog.v1.Source.actor:type_name -> actorlog.v1.Actor
-	32, // 6: actorlog.v1.Restore.schedules:type_name -> actorlog.v1.Schedule
-	25, // 7: actorlog.v1.Restore.source:type_name -> actorlog.v1.Source
+	33, // 6: actorlog.v1.Restore.schedules:type_name -> actorlog.v1.Schedule
+	26, // 7: actorlog.v1.Restore.source:type_name -> actorlog.v1.Source
 	3,  // 8: actorlog.v1.Origin.by:type_name -> actorlog.v1.Actor
 	3,  // 9: actorlog.v1.Action.actor:type_name -> actorlog.v1.Actor
 	4,  // 10: actorlog.v1.Action.caller:type_name -> actorlog.v1.Caller
 	5,  // 11: actorlog.v1.Action.creation:type_name -> actorlog.v1.Creation
 	11, // 12: actorlog.v1.Action.handshake:type_name -> actorlog.v1.Handshake
-	27, // 13: actorlog.v1.Action.origin:type_name -> actorlog.v1.Origin
+	28, // 13: actorlog.v1.Action.origin:type_name -> actorlog.v1.Origin
 	3,  // 14: actorlog.v1.Action.chain:type_name -> actorlog.v1.Actor
 	6,  // 15: actorlog.v1.Action.invoke:type_name -> actorlog.v1.Invoke
 	7,  // 16: actorlog.v1.Action.resolve:type_name -> actorlog.v1.Resolve
@@ -4867,49 +4944,51 @@ var file_actorlog_v1_records_proto_depIdxs = []int32{
 	19, // 25: actorlog.v1.Action.request:type_name -> actorlog.v1.Request
 	21, // 26: actorlog.v1.Action.socket_message:type_name -> actorlog.v1.SocketMessage
 	22, // 27: actorlog.v1.Action.sleep:type_name -> actorlog.v1.Sleep
-	24, // 28: actorlog.v1.Action.wake:type_name -> actorlog.v1.Wake
+	25, // 28: actorlog.v1.Action.wake:type_name -> actorlog.v1.Wake
 	23, // 29: actorlog.v1.Action.dismiss:type_name -> actorlog.v1.Dismiss
-	26, // 30: actorlog.v1.Action.restore:type_name -> actorlog.v1.Restore
-	34, // 31: actorlog.v1.Disconnected.error:type_name -> actorlog.v1.Error
-	21, // 32: actorlog.v1.Frame.message:type_name -> actorlog.v1.SocketMessage
-	2,  // 33: actorlog.v1.Schedule.missed:type_name -> actorlog.v1.Schedule.Missed
-	3,  // 34: actorlog.v1.Send.actor:type_name -> actorlog.v1.Actor
-	5,  // 35: actorlog.v1.Send.creation:type_name -> actorlog.v1.Creation
-	6,  // 36: actorlog.v1.Send.invoke:type_name -> actorlog.v1.Invoke
-	3,  // 37: actorlog.v1.Outcome.actor:type_name -> actorlog.v1.Actor
-	28, // 38: actorlog.v1.Outcome.action:type_name -> actorlog.v1.Action
-	34, // 39: actorlog.v1.Outcome.error:type_name -> actorlog.v1.Error
-	35, // 40: actorlog.v1.Outcome.broadcasts:type_name -> actorlog.v1.Broadcast
-	0,  // 41: actorlog.v1.Outcome.lifecycle:type_name -> actorlog.v1.Lifecycle
-	32, // 42: actorlog.v1.Outcome.scheduled:type_name -> actorlog.v1.Schedule
-	33, // 43: actorlog.v1.Outcome.sends:type_name -> actorlog.v1.Send
-	29, // 44: actorlog.v1.Outcome.connected:type_name -> actorlog.v1.Connection
-	30, // 45: actorlog.v1.Outcome.disconnected:type_name -> actorlog.v1.Disconnected
-	31, // 46: actorlog.v1.Outcome.frames:type_name -> actorlog.v1.Frame
-	17, // 47: actorlog.v1.Outcome.completed:type_name -> actorlog.v1.Completion
-	20, // 48: actorlog.v1.Outcome.response:type_name -> actorlog.v1.Response
-	3,  // 49: actorlog.v1.Step.actor:type_name -> actorlog.v1.Actor
-	34, // 50: actorlog.v1.Step.error:type_name -> actorlog.v1.Error
-	38, // 51: actorlog.v1.Claim.head:type_name -> actorlog.v1.Head
-	27, // 52: actorlog.v1.Asked.origin:type_name -> actorlog.v1.Origin
-	3,  // 53: actorlog.v1.Snapshot.actor:type_name -> actorlog.v1.Actor
-	45, // 54: actorlog.v1.Snapshot.recent:type_name -> actorlog.v1.Recent
-	46, // 55: actorlog.v1.Snapshot.refused:type_name -> actorlog.v1.RefRange
-	29, // 56: actorlog.v1.Snapshot.connections:type_name -> actorlog.v1.Connection
-	32, // 57: actorlog.v1.Snapshot.schedules:type_name -> actorlog.v1.Schedule
-	41, // 58: actorlog.v1.Snapshot.queue:type_name -> actorlog.v1.QueuedMessage
-	42, // 59: actorlog.v1.Snapshot.asked:type_name -> actorlog.v1.Asked
-	43, // 60: actorlog.v1.Snapshot.settled:type_name -> actorlog.v1.Settled
-	37, // 61: actorlog.v1.Snapshot.steps:type_name -> actorlog.v1.Step
-	49, // 62: actorlog.v1.Checkpoint.senders:type_name -> actorlog.v1.Sender
-	44, // 63: actorlog.v1.Checkpoint.kinds:type_name -> actorlog.v1.KindCount
-	40, // 64: actorlog.v1.Checkpoint.parked:type_name -> actorlog.v1.Parked
-	38, // 65: actorlog.v1.Checkpoint.head:type_name -> actorlog.v1.Head
-	66, // [66:66] is the sub-list for method output_type
-	66, // [66:66] is the sub-list for method input_type
-	66, // [66:66] is the sub-list for extension type_name
-	66, // [66:66] is the sub-list for extension extendee
-	0,  // [0:66] is the sub-list for field type_name
+	27, // 30: actorlog.v1.Action.restore:type_name -> actorlog.v1.Restore
+	24, // 31: actorlog.v1.Action.repair:type_name -> actorlog.v1.Repair
+	35, // 32: actorlog.v1.Disconnected.error:type_name -> actorlog.v1.Error
+	21, // 33: actorlog.v1.Frame.message:type_name -> actorlog.v1.SocketMessage
+	2,  // 34: actorlog.v1.Schedule.missed:type_name -> actorlog.v1.Schedule.Missed
+	3,  // 35: actorlog.v1.Send.actor:type_name -> actorlog.v1.Actor
+	5,  // 36: actorlog.v1.Send.creation:type_name -> actorlog.v1.Creation
+	6,  // 37: actorlog.v1.Send.invoke:type_name -> actorlog.v1.Invoke
+	3,  // 38: actorlog.v1.Outcome.actor:type_name -> actorlog.v1.Actor
+	29, // 39: actorlog.v1.Outcome.action:type_name -> actorlog.v1.Action
+	35, // 40: actorlog.v1.Outcome.error:type_name -> actorlog.v1.Error
+	36, // 41: actorlog.v1.Outcome.broadcasts:type_name -> actorlog.v1.Broadcast
+	0,  // 42: actorlog.v1.Outcome.lifecycle:type_name -> actorlog.v1.Lifecycle
+	33, // 43: actorlog.v1.Outcome.scheduled:type_name -> actorlog.v1.Schedule
+	34, // 44: actorlog.v1.Outcome.sends:type_name -> actorlog.v1.Send
+	30, // 45: actorlog.v1.Outcome.connected:type_name -> actorlog.v1.Connection
+	31, // 46: actorlog.v1.Outcome.disconnected:type_name -> actorlog.v1.Disconnected
+	32, // 47: actorlog.v1.Outcome.frames:type_name -> actorlog.v1.Frame
+	17, // 48: actorlog.v1.Outcome.completed:type_name -> actorlog.v1.Completion
+	20, // 49: actorlog.v1.Outcome.response:type_name -> actorlog.v1.Response
+	48, // 50: actorlog.v1.Outcome.repaired:type_name -> actorlog.v1.Snapshot
+	3,  // 51: actorlog.v1.Step.actor:type_name -> actorlog.v1.Actor
+	35, // 52: actorlog.v1.Step.error:type_name -> actorlog.v1.Error
+	39, // 53: actorlog.v1.Claim.head:type_name -> actorlog.v1.Head
+	28, // 54: actorlog.v1.Asked.origin:type_name -> actorlog.v1.Origin
+	3,  // 55: actorlog.v1.Snapshot.actor:type_name -> actorlog.v1.Actor
+	46, // 56: actorlog.v1.Snapshot.recent:type_name -> actorlog.v1.Recent
+	47, // 57: actorlog.v1.Snapshot.refused:type_name -> actorlog.v1.RefRange
+	30, // 58: actorlog.v1.Snapshot.connections:type_name -> actorlog.v1.Connection
+	33, // 59: actorlog.v1.Snapshot.schedules:type_name -> actorlog.v1.Schedule
+	42, // 60: actorlog.v1.Snapshot.queue:type_name -> actorlog.v1.QueuedMessage
+	43, // 61: actorlog.v1.Snapshot.asked:type_name -> actorlog.v1.Asked
+	44, // 62: actorlog.v1.Snapshot.settled:type_name -> actorlog.v1.Settled
+	38, // 63: actorlog.v1.Snapshot.steps:type_name -> actorlog.v1.Step
+	50, // 64: actorlog.v1.Checkpoint.senders:type_name -> actorlog.v1.Sender
+	45, // 65: actorlog.v1.Checkpoint.kinds:type_name -> actorlog.v1.KindCount
+	41, // 66: actorlog.v1.Checkpoint.parked:type_name -> actorlog.v1.Parked
+	39, // 67: actorlog.v1.Checkpoint.head:type_name -> actorlog.v1.Head
+	68, // [68:68] is the sub-list for method output_type
+	68, // [68:68] is the sub-list for method input_type
+	68, // [68:68] is the sub-list for extension type_name
+	68, // [68:68] is the sub-list for extension extendee
+	0,  // [0:68] is the sub-list for field type_name
 }
 
 func init() { file_actorlog_v1_records_proto_init() }
@@ -4917,8 +4996,8 @@ func file_actorlog_v1_records_proto_init() {
 	if File_actorlog_v1_records_proto != nil {
 		return
 	}
-	file_actorlog_v1_records_proto_msgTypes[23].OneofWrappers = []any{}
-	file_actorlog_v1_records_proto_msgTypes[25].OneofWrappers = []any{
+	file_actorlog_v1_records_proto_msgTypes[24].OneofWrappers = []any{}
+	file_actorlog_v1_records_proto_msgTypes[26].OneofWrappers = []any{
 		(*Action_Invoke)(nil),
 		(*Action_Resolve)(nil),
 		(*Action_Read)(nil),
@@ -4935,17 +5014,18 @@ func file_actorlog_v1_records_proto_init() {
 		(*Action_Wake)(nil),
 		(*Action_Dismiss)(nil),
 		(*Action_Restore)(nil),
+		(*Action_Repair)(nil),
 	}
-	file_actorlog_v1_records_proto_msgTypes[33].OneofWrappers = []any{}
 	file_actorlog_v1_records_proto_msgTypes[34].OneofWrappers = []any{}
-	file_actorlog_v1_records_proto_msgTypes[36].OneofWrappers = []any{}
+	file_actorlog_v1_records_proto_msgTypes[35].OneofWrappers = []any{}
+	file_actorlog_v1_records_proto_msgTypes[37].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_actorlog_v1_records_proto_rawDesc), len(file_actorlog_v1_records_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   48,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
