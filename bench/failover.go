@@ -67,9 +67,12 @@ func (b *bench) failover(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, n := range []int{1000, 10_000, 100_000} {
-		if b.wants(fmt.Sprintf("take-over/%d", n)) {
-			if err := b.takeOver(ctx, n); err != nil {
+	for _, n := range []int{1000, 10_000, 200_000} {
+		if !b.wants(fmt.Sprintf("take-over/%d", n)) {
+			continue
+		}
+		for _, standby := range []bool{false, true} {
+			if err := b.takeOver(ctx, n, standby); err != nil {
 				return err
 			}
 		}
@@ -178,11 +181,24 @@ func (b *bench) comeAndGo(ctx context.Context, name string, call func(context.Co
 	return nil
 }
 
-// takeOver measures what a worker needs to take a shard of n actors that somebody else has left, without anything of it in its local store.
-func (b *bench) takeOver(ctx context.Context, n int) error {
-	b.report.progress("take-over/%d", n)
-	cfg := workerConfig{
-		Broker: b.broker.Addr(), Prefix: fmt.Sprintf("takeover%d", n), DataDir: fmt.Sprintf("%s/takeover%d", b.data, n), Partitions: 1,
+const (
+	// takeOverCheckpoints is how often checkpoints are written before a take-over, and sinceCheckpoint how many calls are made after the last of them.
+	takeOverCheckpoints = 5 * time.Second
+	sinceCheckpoint     = 2000
+)
+
+// takeOver kills the owner of a shard of n actors, and measures what another worker, which runs already, needs to take it over: with nothing of it in
+// its local store, or as its standby.
+func (b *bench) takeOver(ctx context.Context, n int, standby bool) error {
+	name := "take-over, cold"
+	if standby {
+		name = "take-over, warm"
+	}
+	b.report.progress("%s, %d actors", name, n)
+	cfg := workerConfig{Broker: b.broker.Addr(), Prefix: fmt.Sprintf("takeover%d%v", n, standby), Partitions: 1, CheckpointEvery: takeOverCheckpoints, Standby: standby}
+	start := func(number int) (*child, error) {
+		cfg.DataDir = fmt.Sprintf("%s/%s-%d", b.data, cfg.Prefix, number)
+		return startChild(ctx, cfg)
 	}
 	log, err := kafkalog.Open(ctx, kafkalog.Config{Brokers: []string{cfg.Broker}, Prefix: cfg.Prefix, Partitions: 1})
 	if err != nil {
@@ -194,7 +210,7 @@ func (b *bench) takeOver(ctx context.Context, n int) error {
 		return err
 	}
 	defer client.Close()
-	first, err := startChild(ctx, cfg)
+	first, err := start(1)
 	if err != nil {
 		return err
 	}
@@ -202,16 +218,21 @@ func (b *bench) takeOver(ctx context.Context, n int) error {
 	if err := createCounters(ctx, client, n, strconv.Itoa); err != nil {
 		return err
 	}
-	if err := first.leave(); err != nil { // with a checkpoint
-		return err
-	}
-	cfg.DataDir += "cold"
-	began := time.Now()
-	second, err := startChild(ctx, cfg)
+	second, err := start(2)
 	if err != nil {
 		return err
 	}
 	defer second.stop()
+	if _, err := second.settle(ctx, 3*takeOverCheckpoints, func(u usage) bool { return !standby || u.Followed == 1 }); err != nil {
+		return err
+	}
+	for i := range sinceCheckpoint {
+		if _, err := counter.Increment.Call(ctx, counter.Kind.Get(client, strconv.Itoa(i%n)), 1); err != nil {
+			return err
+		}
+	}
+	began := time.Now()
+	first.stop()
 	if _, err := counter.Increment.Call(ctx, counter.Kind.Get(client, "0"), 1); err != nil {
 		return err
 	}
@@ -220,7 +241,10 @@ func (b *bench) takeOver(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
-	b.report.add(result{Name: "take-over", Actors: n, ShardMs: milliseconds(u.Opening), ServingMs: milliseconds(serving)})
+	if u.Shards != 1 {
+		return fmt.Errorf("%s: the second worker has opened %d shards, and not 1", name, u.Shards)
+	}
+	b.report.add(result{Name: name, Actors: n, ShardMs: milliseconds(u.Opening), ServingMs: milliseconds(serving)})
 	return nil
 }
 

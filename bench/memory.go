@@ -32,6 +32,7 @@ type workerConfig struct {
 	SleepAfter, CheckpointEvery time.Duration
 	// Partitions of the topics; 0: as many as everywhere.
 	Partitions int32
+	Standby    bool
 }
 
 // usage is what a worker process answers to every line that it is sent.
@@ -43,6 +44,8 @@ type usage struct {
 	// Shards that were opened, and what opening the last one took.
 	Shards  int64
 	Opening time.Duration
+	// Followed is how many shards of others the worker follows, near their end.
+	Followed int
 }
 
 // workerProcess is a worker alone in its process, until its input ends.
@@ -60,7 +63,7 @@ func workerProcess(config string) error {
 	defer log.Close()
 	var shards, opening atomic.Int64
 	worker, err := startWorker(log, host.Config{
-		DataDir: cfg.DataDir, SleepAfter: cfg.SleepAfter, CheckpointEvery: cfg.CheckpointEvery,
+		DataDir: cfg.DataDir, SleepAfter: cfg.SleepAfter, CheckpointEvery: cfg.CheckpointEvery, Standby: cfg.Standby,
 		Events: host.EventListener{
 			ShardOpened: func(o host.ShardOpened) {
 				shards.Add(1)
@@ -82,9 +85,15 @@ func workerProcess(config string) error {
 		debug.FreeOSMemory()
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
+		followed := 0
+		for _, s := range worker.worker.Standbys() {
+			if s.Fed {
+				followed++
+			}
+		}
 		err := out.Encode(usage{
 			RSS: procValue("/proc/self/status", "VmRSS:"), PeakRSS: procValue("/proc/self/status", "VmHWM:"),
-			Heap: int64(m.HeapInuse), Shards: shards.Load(), Opening: time.Duration(opening.Load()),
+			Heap: int64(m.HeapInuse), Shards: shards.Load(), Opening: time.Duration(opening.Load()), Followed: followed,
 		})
 		if err != nil {
 			return err

@@ -319,8 +319,8 @@ func (r *report) finish() {
 		func(c *result) []any {
 			return []any{c.Name, c.Callers, number(c.OpsPerS), us(c.P50us), us(c.P99us), us(c.MaxUs)}
 		})
-	r.section("A new worker without local store takes one shard", []string{"take-over"},
-		[]string{"", "actors", "opening the shard", "until it answers"},
+	r.section("A worker takes over the shard of one that was killed", []string{"take-over, cold", "take-over, warm"},
+		[]string{"", "actors", "opening the shard", "from the death to an answer"},
 		func(c *result) []any { return []any{c.Name, c.Actors, ms(c.ShardMs), ms(c.ServingMs)} })
 	for _, note := range r.notes {
 		fmt.Fprintf(r.out, "\nNote: %s\n", note)
