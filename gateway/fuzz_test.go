@@ -55,7 +55,7 @@ func (f *fuzzed) next(t testing.TB) {
 		c.BodyTimeout, c.CloseTimeout, c.MaxRejections = time.Second, 10*time.Millisecond, -1
 		c.AdminTokens = func() gateway.AdminTokens { return gateway.AdminTokens{fuzzToken} }
 	}))
-	require.Equal(t, 200, f.serve(httptest.NewRequest(http.MethodGet, "/metadata", nil), nil).status)
+	require.Equal(t, 200, f.serve(httptest.NewRequest(http.MethodGet, "/metadata", nil), nil, patience).status)
 }
 
 func (f *fuzzed) end() {
@@ -99,9 +99,9 @@ func (e *edge) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return server, bufio.NewReadWriter(bufio.NewReader(server), bufio.NewWriter(server)), nil
 }
 
-// serve sends a request through the handler. frames are what the client sends on a socket.
-func (f *fuzzed) serve(r *http.Request, frames []byte) *edge {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+// serve sends a request through the handler, and gives up after so long. frames are what the client sends on a socket.
+func (f *fuzzed) serve(r *http.Request, frames []byte, wait time.Duration) *edge {
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
 	e := &edge{header: make(http.Header), frames: frames, cancel: cancel}
 	f.gateway.Handler().ServeHTTP(e, r.WithContext(ctx))
@@ -113,7 +113,7 @@ func (f *fuzzed) serve(r *http.Request, frames []byte) *edge {
 func (f *fuzzed) attack(r *http.Request, size int, frames []byte) *edge {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	e := f.serve(r, frames)
+	e := f.serve(r, frames, time.Second)
 	runtime.ReadMemStats(&after)
 	allocated := after.TotalAlloc - before.TotalAlloc
 	require.Less(f, allocated, uint64(32<<20+64*size), "bytes allocated")
@@ -130,7 +130,7 @@ func (f *fuzzed) attack(r *http.Request, size int, frames []byte) *edge {
 			require.NotContains(f, v, "\n", name)
 		}
 	}
-	good := f.serve(httptest.NewRequest(http.MethodPost, "/actors/lobby/good/actions/players", nil), nil)
+	good := f.serve(httptest.NewRequest(http.MethodPost, "/actors/lobby/good/actions/players", nil), nil, patience)
 	require.Equal(f, 200, good.status, "of a good request after it: %s", good.body.String())
 	return e
 }

@@ -117,10 +117,10 @@ func TestOpen(t *testing.T) {
 	t.Run("ErrUnreachable", func(t *testing.T) {
 		t.Parallel()
 		began := time.Now()
-		err := openErr(t, Config{Brokers: []string{"127.0.0.1:1"}, OpenTimeout: 200 * time.Millisecond})
+		err := openErr(t, Config{Brokers: []string{"127.0.0.1:1"}, OpenTimeout: time.Second})
 		require.ErrorContains(t, err, "no broker of 127.0.0.1:1 answers")
 		require.ErrorContains(t, err, "connection refused")
-		require.Less(t, time.Since(began), 5*time.Second)
+		require.Less(t, time.Since(began), 10*time.Second)
 	})
 
 	t.Run("BrokerThatComesLateIsWaitedFor", func(t *testing.T) {
@@ -396,7 +396,8 @@ func TestAppend(t *testing.T) {
 		began := time.Now()
 		appendOne(t.Context())
 		require.ErrorIs(t, <-done, errAppendTimeout)
-		require.InDelta(t, time.Second, time.Since(began), float64(300*time.Millisecond))
+		require.Greater(t, time.Since(began), 700*time.Millisecond)
+		require.Less(t, time.Since(began), 10*time.Second)
 
 		// A context ends the wait sooner.
 		ctx, cancel := context.WithCancel(t.Context())
