@@ -156,6 +156,14 @@ func asked(t *testing.T) {
 	}
 }
 
+// nodeScenarios are for nodes of Apache Kafka.
+var nodeScenarios = []scenario{
+	{name: "broker's disk full", protocol: "classic", round: func(w *world) {
+		w.fillNode(rand.IntN(w.brokers.nodes()))
+		w.pause(2 * time.Second)
+	}},
+}
+
 // chosen scenarios of these lists: all, or with -short the brief ones.
 func chosen(lists ...[]scenario) (all []scenario) {
 	for _, s := range slices.Concat(lists...) {
@@ -203,7 +211,7 @@ func TestMatrixKafkaNodes(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "kafka")
 	addresses := ops(t, "start", "--nodes", "3", "--port", "0", "--dir", dir)
 	t.Cleanup(func() { ops(t, "stop", "--dir", dir) })
-	for _, s := range chosen(brokerScenarios) { // one after the other: they share the nodes
+	for _, s := range chosen(brokerScenarios, nodeScenarios) { // one after the other: they share the nodes
 		t.Run(s.name, func(t *testing.T) {
 			s.run(t, &cluster{dir: dir, f: process.KafkaFlags(addresses, s.protocol)})
 		})

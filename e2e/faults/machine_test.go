@@ -2,6 +2,7 @@ package faults
 
 import (
 	"errors"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 
@@ -79,6 +81,20 @@ func (w *world) fillBroker(d time.Duration) {
 		require.True(w.t, b.fill())
 	}
 	b.remove()
+}
+
+// fillNode lets no file of a node of Apache Kafka grow any more, which ends the node, and starts it again where they may. Nothing is mounted under a node that runs: it
+// hears "file too large" instead of "no space left".
+func (w *world) fillNode(node int) {
+	w.t.Helper()
+	w.injected["disk of a broker full"]++
+	c := w.brokers.(*cluster)
+	limit := syscall.Rlimit{Cur: 0, Max: math.MaxUint64}
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_PRLIMIT64, uintptr(c.pid(w.t, node)), syscall.RLIMIT_FSIZE, uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
+	require.Zero(w.t, errno, "%v", errno)
+	c.end(w.t, node)
+	w.pause(500 * time.Millisecond)
+	c.revive(w.t)
 }
 
 // --- clocks and slow disks ---------------------------------------------------------

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -24,6 +25,9 @@ type throw struct {
 	Value, Sum int64
 }
 
+// zombie is the worker that becomes one.
+const zombie = "zombie"
+
 // TestMatrixZombie has a worker write when it is no longer the owner, and at the worst moment: its outcomes are held on their way until its successor has
 // claimed the shard, and arrive while that one runs the same actions. The actors throw dice, so that the two runs differ, and their sums
 // rest on the throws before: were an outcome of the zombie to count for anybody, those who were told and what the actor knows would not agree.
@@ -45,7 +49,7 @@ func TestMatrixZombie(t *testing.T) {
 	for i := range w.workers {
 		args := []string{"--brokers", address, "--prefix", prefix, "--data", t.TempDir()}
 		if i == 0 {
-			args = append(args, "--broker-proxy", proxy.URL())
+			args = append(args, "--broker-proxy", proxy.URL(), "--id", zombie)
 		}
 		w.workers[i] = process.Start(t, "bomb", args...)
 	}
@@ -55,26 +59,27 @@ func TestMatrixZombie(t *testing.T) {
 
 	l := newLoad(t, w)
 	throws := l.startDice(32)
-	rounds := 0
-	for began := time.Now(); rounds < 5 || time.Since(began) < *duration; rounds++ {
-		w.pause(2 * time.Second) // all have shards
+	void := 0
+	const least, most = 5, 30
+	for began, rounds := time.Now(), 0; rounds < least || time.Since(began) < *duration || void == 0; rounds++ {
+		require.Less(t, rounds, max(most, int(duration.Seconds())), "no zombie wrote anything")
+		theirs := awaitOwner(t, log, func(owner string) bool { return owner == zombie })
+		w.pause(time.Second) // it has something to do
 		w.injected["appends held until a successor has claimed"]++
-		before := ends(t, log)
 		proxy.Hold(socks5.Out)
-		awaitClaim(t, log, before)
-		w.pause(50 * time.Millisecond) // of the other shards as well
+		awaitOwner(t, log, func(owner string) bool { return owner != zombie }, theirs...)
+		w.pause(50 * time.Millisecond) // of its other shards as well
 		proxy.Heal()
+		w.pause(time.Second)
+		void = voidOutcomes(t, log)
 	}
-	w.pause(2 * time.Second)
 	l.stop()
 	told := 0
 	for i, throws := range throws {
 		told += len(throws.told)
 		l.checkDice(name("dice", i), throws.told)
 	}
-	void := voidOutcomes(t, log)
 	t.Logf("faults: %s; checked: %d throws; %d outcomes of zombies were void", w.injected, told, void)
-	require.Positive(t, void, "in %d rounds no zombie wrote anything", rounds)
 	w.stop()
 }
 
@@ -141,29 +146,36 @@ func ends(t *testing.T, log eventlog.Log) []int64 {
 	return all
 }
 
-// awaitClaim returns when somebody has claimed a shard anew, after these ends.
-func awaitClaim(t *testing.T, log eventlog.Log, from []int64) {
+// awaitOwner waits until the owner of a shard is one that is wanted, and returns the shards that have one, among those that are given: all, if none is.
+func awaitOwner(t *testing.T, log eventlog.Log, wanted func(owner string) bool, among ...int32) (shards []int32) {
 	t.Helper()
-	tail, err := log.Tail(eventlog.Events)
-	require.NoError(t, err)
-	defer tail.Close()
-	for p, offset := range from {
-		tail.Add(int32(p), offset)
-	}
-	for {
-		records, err := tail.Poll(t.Context())
-		require.NoError(t, err)
-		for _, r := range records {
-			if schemas.Type(r.Header(schemas.HeaderType)) != schemas.TypeClaim {
-				continue
-			}
-			claim, err := schemas.DecodeAs[*actorlogv1.Claim](schemas.TypeClaim, r.Value)
-			require.NoError(t, err)
-			if claim.RenewsEpoch == nil {
-				return
+	for began := time.Now(); len(shards) == 0; process.Pause(t.Context(), 10*time.Millisecond) {
+		require.Less(t, time.Since(began), patience, "nobody claims a shard")
+		for p, end := range ends(t, log) {
+			if len(among) == 0 || slices.Contains(among, int32(p)) {
+				if owner := ownerOf(t, log, int32(p), end); owner != "" && wanted(owner) {
+					shards = append(shards, int32(p))
+				}
 			}
 		}
 	}
+	return shards
+}
+
+// ownerOf a shard is who has claimed it last; empty if that is long ago.
+func ownerOf(t *testing.T, log eventlog.Log, p int32, end int64) (owner string) {
+	t.Helper()
+	require.NoError(t, eventlog.Scan(t.Context(), log, eventlog.Events, p, max(0, end-machine.ReadBack), end, func(r *eventlog.Record) error {
+		if typ := schemas.Type(r.Header(schemas.HeaderType)); typ == schemas.TypeClaim {
+			claim, err := schemas.DecodeAs[*actorlogv1.Claim](typ, r.Value)
+			if err != nil {
+				return err
+			}
+			owner = claim.Worker
+		}
+		return nil
+	}))
+	return owner
 }
 
 // voidOutcomes counts the outcomes that do not count, as any reader does.
