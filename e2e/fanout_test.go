@@ -28,11 +28,11 @@ func TestKillFanOut(t *testing.T) {
 	process.Ready(t, gateway, process.Start(t, "gateway", append([]string{"--brokers", kafka, "--listen", gateway, "--partitions", "8"}, process.Unlimited...)...))
 	worker := func() *process.Process {
 		return process.Start(t, "worker", append([]string{"--brokers", kafka, "--partitions", "8", "--data", t.TempDir(),
-			"--session-timeout", "2s", "--checkpoint-every", "1s", "--sleep-after", "500ms"}, process.Blameless...)...)
+			"--session-timeout", "2s", "--checkpoint-every", "1s", "--sleep-after", "500ms", "--action-timeout", "10m"}, process.Blameless...)...)
 	}
 	workers := []*process.Process{worker(), worker()}
 
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	// do asks until it is answered: the key has it done once.
 	do := func(path, body, key string) string {
