@@ -58,9 +58,13 @@ func newCallers() *callers {
 	return &callers{seed: maphash.MakeSeed(), who: who}
 }
 
-// unlike are the headers that differ between the requests of one client and say nothing of who it is.
+// unlike are the headers that differ between the requests of one client and say nothing of who it is: of the request itself, and what
+// proxies and tracing call it by.
 var unlike = map[string]bool{
-	"Content-Length": true, "Idempotency-Key": true, "Sec-Websocket-Key": true, "Traceparent": true, "Tracestate": true, "X-Rivet-Ray-Id": true,
+	"Content-Length": true, "Idempotency-Key": true, "Last-Event-Id": true, "Sec-Websocket-Key": true,
+	"Traceparent": true, "Tracestate": true, "X-Rivet-Ray-Id": true, "X-Request-Id": true, "X-Correlation-Id": true, "X-Request-Start": true,
+	"X-Amzn-Trace-Id": true, "X-Cloud-Trace-Context": true, "Cf-Ray": true, "Fly-Request-Id": true, "X-Vercel-Id": true,
+	"B3": true, "X-B3-Traceid": true, "X-B3-Spanid": true, "X-B3-Parentspanid": true, "X-B3-Sampled": true,
 }
 
 // digest is of all that an actor can see of a client, and of its address.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"testing"
 	"time"
 
@@ -165,8 +166,11 @@ func TestMaxUnderWay(t *testing.T) {
 func TestRateLimit_Principals(t *testing.T) {
 	t.Parallel()
 	w := newLobby(t, ratesFrom(3))
+	calls := 0
 	call := func(name, address string) string {
-		r := w.do("POST", "/actors/lobby/x/actions/players", "", from(address), header{"Actorlog-Params": `{"name":"` + name + `"}`})
+		calls++
+		// Proxies give every request an id.
+		r := w.do("POST", "/actors/lobby/x/actions/players", "", from(address), header{"Actorlog-Params": `{"name":"` + name + `"}`, "X-Request-Id": strconv.Itoa(calls)})
 		if r.status == 200 {
 			return "200"
 		}
