@@ -217,6 +217,19 @@ func (v *Entry) asked(a *actorlogv1.Action) {
 		show(map[string]any{"queue": b.Enqueue.Queue, "message": raw(b.Enqueue.BodyJson)})
 	case *actorlogv1.Action_Request:
 		show(map[string]any{"method": b.Request.Method, "target": a.Handshake.GetTarget(), "bytes": len(b.Request.Body)})
+	case *actorlogv1.Action_Restore:
+		m := make(map[string]any)
+		if from := b.Restore.Source; from != nil {
+			m["of"] = actorOf(from.Actor)
+			m["after"] = schemas.Position{Partition: from.Partition, Offset: from.Offset}.String()
+			if from.Log != "" {
+				m["log"] = from.Log
+			}
+		}
+		if b.Restore.Reason != "" {
+			m["reason"] = b.Restore.Reason
+		}
+		show(m)
 	case *actorlogv1.Action_SocketMessage:
 		m := map[string]any{"bytes": len(b.SocketMessage.Data)}
 		if b.SocketMessage.Text {

@@ -10,11 +10,11 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/actorlog/actorlog/replay"
+	"github.com/actorlog/actorlog/schemas"
 )
 
 type historyCmd struct {
-	reading
-	whom
+	ofActor
 	Since  string `help:"First event: a position (3:5310), the number of an event (7), a time (2026-11-23T06:31:04Z), or how long ago (15m)." placeholder:"POINT"`
 	Grep   string `help:"Only events whose JSON, as --json prints it, matches this regular expression." placeholder:"REGEXP"`
 	Limit  int    `help:"How many of the newest events; 0 is all." default:"50"`
@@ -37,11 +37,7 @@ func (c *historyCmd) Run(ctx context.Context, log *zap.Logger) error {
 			return fmt.Errorf("--grep: %w", err)
 		}
 	}
-	hash, err := c.hash()
-	if err != nil {
-		return err
-	}
-	return c.with(ctx, log, func(r *replay.Reader) error {
+	return c.on(ctx, log, func(r *replay.Reader, hash schemas.Hash) error {
 		out := bufio.NewWriter(os.Stdout)
 		defer out.Flush()
 		n := 0

@@ -34,6 +34,11 @@ type cli struct {
 	Diff     diffCmd     `cmd:"" help:"What changed of an actor between two points of its history."`
 	Step     stepCmd     `cmd:"" help:"Walk through the history of an actor, forward and backward: n, p, g POINT, q; as keys in a terminal, else as lines."`
 	Why      whyCmd      `cmd:"" help:"Why an event happened, across actors, and what came of it."`
+	Verify   verifyCmd   `cmd:"" help:"Run recorded actions of the example kinds again on this code, and tell what differs. Exit status: 0 nothing, 1 something, 2 it could not be found out."`
+	Fork     forkCmd     `cmd:"" help:"Copy an actor, as it was at a point, to a new key. Workers must run."`
+	Undo     undoCmd     `cmd:"" help:"Give an actor the state that it had before, by an action that is recorded. Workers must run."`
+	Export   exportCmd   `cmd:"" help:"Write the history of an actor to a file, which history, state, diff, step, why, verify and import read without brokers."`
+	Import   importCmd   `cmd:"" help:"Make an actor of what another one was, in a file that export wrote. Workers must run."`
 	app.Log  `group:"Logs"`
 }
 

@@ -13,35 +13,83 @@ import (
 	"golang.org/x/term"
 
 	"github.com/actorlog/actorlog/cmd/internal/app"
+	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/replay"
+	"github.com/actorlog/actorlog/replay/file"
 	"github.com/actorlog/actorlog/schemas"
 )
 
-// reading is how the commands that read history reach the log. They write nothing.
+// reading is how the commands that read history reach the log, or a file in its place. They write nothing.
 type reading struct {
 	app.Brokers `group:"Brokers"`
 	app.Topics  `group:"Brokers"`
+	File        string `type:"existingfile" placeholder:"FILE" help:"Read the history in this file, which export wrote, in place of brokers."`
 }
 
 func (c reading) with(ctx context.Context, log *zap.Logger, do func(*replay.Reader) error) error {
-	l, err := c.Open(ctx, c.Topics, "cli", log)
+	source, end, err := c.source(ctx, log)
 	if err != nil {
 		return err
 	}
-	defer l.Close()
+	defer end()
 	bar := newBar(os.Stderr)
 	defer bar.clear()
-	return do(replay.NewReader(l, replay.Options{Progress: bar.show}))
+	return do(replay.NewReader(source, replay.Options{Progress: bar.show}))
+}
+
+func (c reading) source(ctx context.Context, log *zap.Logger) (source eventlog.Source, end func(), err error) {
+	if c.File != "" {
+		h, err := file.Open(c.File)
+		return h, func() {}, err
+	}
+	l, err := c.Open(ctx, c.Topics, "cli", log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return l, l.Close, nil
+}
+
+// ofActor is reading the history of one actor; with a file, it need not be named.
+type ofActor struct {
+	reading
+	whom
+}
+
+func (c ofActor) on(ctx context.Context, log *zap.Logger, do func(*replay.Reader, schemas.Hash) error) error {
+	var hash schemas.Hash
+	var err error
+	if c.Kind != "" {
+		if hash, err = c.hash(); err != nil {
+			return err
+		}
+	}
+	return c.with(ctx, log, func(r *replay.Reader) error {
+		h, ok := r.Source().(*file.History)
+		switch {
+		case !ok && c.Kind == "":
+			_, err := c.hash()
+			return err
+		case ok && c.Kind == "":
+			hash = h.Hash()
+		case ok && hash != h.Hash():
+			a := h.Header().GetActor()
+			return fmt.Errorf("%s has the history of another actor: %s %s", c.File, a.GetKind(), schemas.Key(a.GetKey()))
+		}
+		return do(r, hash)
+	})
 }
 
 // whom is the arguments that name an actor.
 type whom struct {
-	Kind      string   `arg:"" help:"Kind of the actor; or its id alone."`
+	Kind      string   `arg:"" optional:"" help:"Kind of the actor; or its id alone."`
 	Key       []string `arg:"" optional:"" help:"Key of the actor, part by part."`
 	Namespace string   `help:"Namespace of the actor." default:"default" env:"ACTORLOG_NAMESPACE"`
 }
 
 func (w whom) hash() (schemas.Hash, error) {
+	if w.Kind == "" {
+		return schemas.Hash{}, errors.New("say which actor: its kind, and its key part by part; or its id")
+	}
 	if id, err := schemas.ParseActorID(w.Kind); err == nil && len(w.Key) == 0 {
 		return id.Hash, nil
 	}

@@ -7,11 +7,11 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/actorlog/actorlog/replay"
+	"github.com/actorlog/actorlog/schemas"
 )
 
 type stateCmd struct {
-	reading
-	whom
+	ofActor
 	At  string `help:"After which event: a position (3:5310), the number of an event (7, or -1 for the last), a time (2026-11-23T06:31:04Z), or how long ago (15m). Default: now." placeholder:"POINT"`
 	All bool   `help:"All that the actor is, as one JSON object: its state, life, connections, schedules and queues."`
 }
@@ -22,11 +22,7 @@ func (c *stateCmd) Run(ctx context.Context, log *zap.Logger) error {
 	if err != nil {
 		return err
 	}
-	hash, err := c.hash()
-	if err != nil {
-		return err
-	}
-	return c.with(ctx, log, func(r *replay.Reader) error {
+	return c.on(ctx, log, func(r *replay.Reader, hash schemas.Hash) error {
 		a, err := r.State(ctx, hash, at)
 		if err != nil {
 			return err
@@ -43,8 +39,7 @@ func (c *stateCmd) Run(ctx context.Context, log *zap.Logger) error {
 }
 
 type diffCmd struct {
-	reading
-	whom
+	ofActor
 	From  string `help:"The earlier point: a position, the number of an event, a time, or how long ago. Default: just before the event at --to." placeholder:"POINT"`
 	To    string `help:"The later point. Default: now." placeholder:"POINT"`
 	Patch bool   `help:"Print the difference of the states as a JSON Patch (RFC 6902), on one line."`
@@ -61,11 +56,7 @@ func (c *diffCmd) Run(ctx context.Context, log *zap.Logger) error {
 	if err != nil {
 		return err
 	}
-	hash, err := c.hash()
-	if err != nil {
-		return err
-	}
-	return c.with(ctx, log, func(r *replay.Reader) error {
+	return c.on(ctx, log, func(r *replay.Reader, hash schemas.Hash) error {
 		before, after, err := r.Between(ctx, hash, from, to)
 		if err != nil {
 			return err

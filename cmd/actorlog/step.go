@@ -18,8 +18,7 @@ import (
 )
 
 type stepCmd struct {
-	reading
-	whom
+	ofActor
 	At string `help:"Where to begin: a position, the number of an event (-1 for the last), a time, or how long ago. Default: the first event." placeholder:"POINT"`
 }
 
@@ -32,11 +31,7 @@ func (c *stepCmd) Run(ctx context.Context, log *zap.Logger) error {
 	if err != nil {
 		return err
 	}
-	hash, err := c.hash()
-	if err != nil {
-		return err
-	}
-	return c.with(ctx, log, func(r *replay.Reader) error {
+	return c.on(ctx, log, func(r *replay.Reader, hash schemas.Hash) error {
 		w := walk{ctx: ctx, r: r, hash: hash, out: os.Stdout}
 		defer w.leave()
 		if err := w.to(at); err != nil {

@@ -89,6 +89,7 @@ var Table = []Package{
 	{"replay/verify", 4, Free},
 
 	{"actors/actortest", 5, Free},
+	{"replay/gate", 5, Free},
 	{"internal/obs", 5, Free},
 	{"internal/sim", 5, Free},
 

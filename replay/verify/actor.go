@@ -15,11 +15,13 @@ const (
 	reasonGone    = "what the actor was before is not kept any more"
 	reasonBroken  = "the history of the actor cannot be read"
 	reasonEnough  = "the actor differs too often: the rest of its history was not run"
-	reasonNoKind  = "its kind is not registered here"
 	reasonTimeout = "it had timed out"
 	reasonParked  = "it had been set aside, and did not run"
 	reasonLarge   = "it had made more than fits into a record"
 )
+
+// ReasonNoKind is that of all outcomes of an actor whose kind the registry does not have.
+const ReasonNoKind = "its kind is not registered here"
 
 // history is one actor on the way through its events.
 type history struct {
@@ -36,9 +38,12 @@ type history struct {
 func (h *history) take(ctx context.Context, e *replay.Event) error {
 	h.events++
 	o := e.Outcome
-	if h.now == nil && (o.GetPrev() == 0 && (o == nil || o.Prev == nil) || creates(o)) {
+	if h.now == nil && (previous(e) < 0 || creates(o)) {
 		fresh := machine.NewActor(e.Hash)
 		h.now = &fresh
+	}
+	if prev := previous(e); h.now != nil && prev > h.now.LastOffset {
+		h.now = nil // one is missing
 	}
 	if o != nil && !time.UnixMilli(o.TimeUnixMs).Before(h.c.cfg.Since) {
 		if err := h.check(ctx, e); err != nil {
@@ -59,6 +64,17 @@ func (h *history) take(ctx context.Context, e *replay.Event) error {
 	}
 	h.now = &after
 	return nil
+}
+
+// previous is where the event before an event stood, or stands later, as its writer foretold it; -1 if it is the first.
+func previous(e *replay.Event) int64 {
+	switch {
+	case e.Outcome != nil && e.Outcome.Prev != nil:
+		return *e.Outcome.Prev
+	case e.Step != nil && e.Step.Prev != nil:
+		return *e.Step.Prev
+	}
+	return -1
 }
 
 func creates(o *actorlogv1.Outcome) bool {
@@ -87,7 +103,7 @@ func (h *history) check(ctx context.Context, e *replay.Event) error {
 	case isError(o.Error, actor.ErrTooLarge):
 		reason = reasonLarge
 	case cfg.Registry.Kind(o.GetActor().GetKind()) == nil && !isError(o.Error, actor.ErrKindNotFound):
-		reason = reasonNoKind
+		reason = ReasonNoKind
 	}
 	var fields []Field
 	if reason == "" {

@@ -60,9 +60,18 @@ func Main(name, description string, cli any, log *Log) {
 	_ = logger.Sync() // a terminal cannot be synced
 	if err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
-		os.Exit(1)
+		os.Exit(exitStatus(err))
 	}
 	os.Exit(0)
+}
+
+// exitStatus is 1, if the error has none of its own.
+func exitStatus(err error) int {
+	var own interface{ ExitStatus() int }
+	if errors.As(err, &own) {
+		return own.ExitStatus()
+	}
+	return 1
 }
 
 // New makes the logger.

@@ -41,8 +41,8 @@ type Worker struct {
 	Region          string        `help:"Region that actors are told they run in." env:"ACTORLOG_REGION"`
 }
 
-// Run hosts the example actors until ctx ends. id, when not empty, is the worker's lasting name.
-func (w Worker) Run(ctx context.Context, brokers eventlog.Log, id, dataDir string, p *Process) error {
+// Examples is the kinds of examples/. dataDir is where those that write files have them; empty: where the system has temporary ones.
+func Examples(dataDir string) *actor.Registry {
 	registry := actor.NewRegistry()
 	account.Register(registry)
 	chat.Register(registry)
@@ -57,6 +57,12 @@ func (w Worker) Run(ctx context.Context, brokers eventlog.Log, id, dataDir strin
 	metronome.Register(registry)
 	refunds.Register(registry)
 	register.Register(registry)
+	return registry
+}
+
+// Run hosts the example actors until ctx ends. id, when not empty, is the worker's lasting name.
+func (w Worker) Run(ctx context.Context, brokers eventlog.Log, id, dataDir string, p *Process) error {
+	registry := Examples(dataDir)
 	log := p.Log.Named("worker")
 	worker, err := host.Open(brokers, registry, host.Config{
 		ID: id, StableID: id != "", Version: w.CodeVersion, VersionNumber: w.WorkerVersion, Region: w.Region, DataDir: dataDir,
