@@ -231,7 +231,7 @@ func (s *shard) serve(ctx context.Context) error {
 			s.renewOld()
 		}
 		if err := s.checkpoint(ctx); errors.Is(err, eventlog.ErrFenced) {
-			return fmt.Errorf("%w: %w", errReplaced, err)
+			return err
 		}
 	}
 }

@@ -148,6 +148,25 @@ func TestStandby_EventsThatExpired(t *testing.T) {
 	})
 }
 
+func TestCheckpointIsEndedByTheBrokers(t *testing.T) {
+	t.Parallel()
+	// A transaction that takes too long looks like that of a worker which was replaced. But nobody has claimed the shard: so it is served again at once.
+	world(t, host.Config{CheckpointEvery: time.Second, ReclaimAfter: time.Hour}, func(t *testing.T, w *actortest.World) {
+		require.Equal(t, 1, addTo(t, w, 20))
+		brokers := w.Cluster.Client()
+		defer brokers.Close()
+		for p := range int32(actortest.Shards) {
+			fence, err := brokers.Snapshots(t.Context(), p)
+			require.NoError(t, err)
+			fence.Close()
+		}
+		time.Sleep(5 * time.Second) // the next checkpoints
+		began := time.Now()
+		require.Equal(t, 2, addTo(t, w, 20))
+		require.Less(t, time.Since(began), 5*time.Second)
+	})
+}
+
 func TestStore_Damaged(t *testing.T) {
 	t.Parallel()
 	// What cannot be read in the local store, a cache, is read from the log.

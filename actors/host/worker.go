@@ -283,6 +283,10 @@ func (w *Worker) giveUp(partitions []int32, cause error) {
 	w.standbys.add(partitions)
 }
 
+// fencedGrace is how long a new owner may take from fencing the snapshots to its claim, for all that the old one knows. Should it take longer, both
+// claim, and the later claim holds.
+const fencedGrace = time.Second
+
 // own holds a partition until ctx ends.
 func (w *Worker) own(ctx context.Context, p int32) {
 	const firstBackoff, maxBackoff = 50 * time.Millisecond, 5 * time.Second
@@ -329,6 +333,10 @@ func (w *Worker) own(ctx context.Context, p int32) {
 		case errors.Is(err, errOlder):
 			w.cfg.Events.ShardRetry(p, err)
 			pause(ctx, w.cfg.ReclaimAfter)
+		case errors.Is(err, eventlog.ErrFenced):
+			// By a new owner, who has claimed the shard by then; or by the brokers, who end a transaction that takes too long.
+			w.cfg.Events.ShardRetry(p, err)
+			pause(ctx, fencedGrace)
 		case errors.As(err, new(*unreadableError)):
 			select {
 			case w.fatal <- err:
