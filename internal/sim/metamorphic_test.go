@@ -67,6 +67,8 @@ type variation struct {
 	checkpoint int64
 	// hibernate puts actors to sleep between operations.
 	hibernate bool
+	// standby has a second worker, and both follow what the other one owns.
+	standby bool
 	// keep the local store when a worker is followed by another.
 	keep bool
 	// between operations, or after appends, this happens to the worker.
@@ -104,6 +106,10 @@ func variations(seed uint64) map[string]variation {
 		"hand-over":              {shards: 4, checkpoint: never, between: handOver},
 		"crash-unacknowledged":   {shards: 4, checkpoint: never, after: unacknowledged},
 		"crash-snapshot-every-1": {shards: 4, checkpoint: eachOne, after: acknowledged},
+		"standby":                {shards: 4, checkpoint: never, standby: true, between: handOver},
+		"standby-hibernate":      {shards: 4, checkpoint: ten, standby: true, hibernate: true, between: handOver},
+		"standby-crash":          {shards: 4, checkpoint: ten, standby: true, after: acknowledged},
+		"standby-unacknowledged": {shards: 1, checkpoint: never, standby: true, hibernate: true, after: unacknowledged},
 	}
 	dice := rand.New(rand.NewPCG(seed, 1))
 	for i := range 4 {
@@ -120,7 +126,7 @@ func variations(seed uint64) map[string]variation {
 		all[fmt.Sprintf("random-%d", i)] = v
 	}
 	for name, v := range all {
-		v.keep = v.keep && v.between != handOver // two workers never share a store
+		v.keep = v.keep && v.between != handOver && !v.standby // two workers never share a store
 		all[name] = v
 	}
 	return all
@@ -204,7 +210,7 @@ type stage struct {
 	client  *remote.Client
 
 	mu      sync.Mutex
-	worker  *worker
+	workers []*worker
 	outside map[string]int
 }
 
@@ -349,6 +355,9 @@ func (s script) play(t *testing.T, v variation) (h history) {
 			client.Watch(playerHash(key), &remote.Watch{Outcome: f.take})
 		}
 		g.start(t)
+		if g.standby {
+			g.start(t)
+		}
 		defer g.end()
 		var crashes sync.WaitGroup
 		defer crashes.Wait()
@@ -390,7 +399,7 @@ func (g *stage) start(t *testing.T) {
 	w := &worker{log: g.cluster.Client(), done: make(chan struct{})}
 	registry := actor.NewRegistry()
 	g.register(registry, w.killed.Load)
-	cfg := host.Config{CheckpointBytes: g.checkpoint, CheckpointEvery: 1000 * time.Hour, SleepAfter: time.Hour}
+	cfg := host.Config{CheckpointBytes: g.checkpoint, CheckpointEvery: 1000 * time.Hour, SleepAfter: time.Hour, Standby: g.standby}
 	if g.hibernate {
 		cfg.SleepAfter = 400 * time.Millisecond
 	}
@@ -416,31 +425,40 @@ func (g *stage) start(t *testing.T) {
 	}()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.worker = w
+	g.workers = append(g.workers, w)
 }
 
-// end stops the worker in peace.
+// end stops the workers in peace.
 func (g *stage) end() {
-	w := g.current()
-	w.stop()
-	<-w.done
+	for w := g.take(nil); w != nil; w = g.take(nil) {
+		w.stop()
+		<-w.done
+	}
 }
 
-func (g *stage) current() *worker {
+// take takes a worker out of the list, the oldest one if log is nil; nil if there is none.
+func (g *stage) take(log *memlog.Log) *worker {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.worker
+	i := slices.IndexFunc(g.workers, func(w *worker) bool { return log == nil || w.log == log })
+	if i < 0 {
+		return nil
+	}
+	w := g.workers[i]
+	g.workers = slices.Delete(g.workers, i, i+1)
+	return w
 }
 
 // meanwhile is what happens between operations.
 func (g *stage) meanwhile(t *testing.T) {
-	old := g.current()
 	switch g.between {
 	case restart:
+		old := g.take(nil)
 		old.stop()
 		<-old.done
 		g.start(t)
 	case handOver:
+		old := g.take(nil)
 		g.start(t)
 		time.Sleep(200 * time.Millisecond)
 		old.stop()
@@ -478,8 +496,8 @@ func (g *stage) crash(t *testing.T, hits <-chan *memlog.Log, over <-chan struct{
 		case <-over:
 			return
 		case log := <-hits:
-			w := g.current()
-			if w.log != log {
+			w := g.take(log)
+			if w == nil {
 				continue // it is dead
 			}
 			time.Sleep(halfTime / 2)
