@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/actorlog/actorlog/eventlog/memlog"
+	"github.com/actorlog/actorlog/replay"
 )
 
 // A history that was made up must be one that the machine accepts, or the fold measures nothing.
@@ -26,6 +27,12 @@ func TestHistory(t *testing.T) {
 	h, err := writeHistory(t.Context(), log, 5*keyCount)
 	require.NoError(t, err)
 	require.NoError(t, h.fold(t.Context()))
+	require.NoError(t, h.checkpoint(t.Context(), keys[0].shard))
+	r := replay.NewReader(log, replay.Options{})
+	a, err := r.Head(t.Context(), keys[0].hash)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"count":5}`, string(a.State))
+	require.NoError(t, chain(t.Context(), r, keys[0].hash, 1<<30))
 }
 
 func TestClosedLoop(t *testing.T) {

@@ -25,6 +25,8 @@ type history struct {
 	events int
 	// ends are the ends of the partitions of events.
 	ends [partitions]int64
+	// actors as they are then, by the index of their key.
+	actors *[keyCount]machine.Actor
 }
 
 // historyWriter is the worker and the gateway that never were.
@@ -59,7 +61,7 @@ func writeHistory(ctx context.Context, log eventlog.Log, n int) (*history, error
 		}
 	}
 	w.pending.Wait()
-	h := &history{log: log, events: n}
+	h := &history{log: log, events: n, actors: &w.actors}
 	for p := range w.shards {
 		h.ends[p] = w.shards[p].events
 	}

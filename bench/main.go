@@ -88,7 +88,7 @@ func command(ctx context.Context, args []string) (err error) {
 	var (
 		s          settings
 		asJSON     = flags.Bool("json", false, "print one JSON object a line instead of tables")
-		pattern    = flags.String("run", "", "measure only what this regular expression matches: two-hop/1, in-process/16, http/256, websocket/2048, fold, recovery, memory/100000, fanout, overload, neighbours, storm, log-bytes, awake-memory, socket-memory, failover/calls, take-over/1000, ...")
+		pattern    = flags.String("run", "", "measure only what this regular expression matches: two-hop/1, in-process/16, http/256, websocket/2048, fold, recovery, past, memory/100000, fanout, overload, neighbours, storm, log-bytes, awake-memory, socket-memory, failover/calls, take-over/1000, ...")
 		callers    = flags.String("callers", "1,16,256,2048", "numbers of callers, separated by commas")
 		cpuProfile = flags.String("cpuprofile", "", "write a CPU profile of the run to this file")
 		memProfile = flags.String("memprofile", "", "write a profile of all allocations of the run to this file")
@@ -187,6 +187,7 @@ func (b *bench) all(ctx context.Context) error {
 		{"broadcasts", b.fanout},
 		{"a reconnect storm", b.storm},
 		{"fold and recovery", b.replay},
+		{"looking at the past", b.past},
 		{"hibernated actors", b.memory},
 		{"what a plan needs to know", b.costs},
 		{"overload", b.overload},

@@ -201,6 +201,17 @@ func (r *report) ratios() []ratio {
 			add("events a second, audit / raw consume")(audit.EventsPerS/raw.EventsPerS, 0, 0)
 		}
 	}
+	for _, way := range []struct{ name, read, what string }{
+		{"past-fold", "past-read", "a fold of all its actors"},
+		{"past-head", "past-read", "the state of an actor now"},
+		{"past-middle", "past-read-half", "the state of an actor in the middle"},
+		{"past-chain", "past-read", "all events of an actor, by the chain"},
+		{"past-newest", "past-read", "the newest 50 events of an actor"},
+	} {
+		if c, read := r.find(way.name, nil), r.find(way.read, nil); c != nil && read != nil {
+			add("time in a shard, %s / mere read of the same records", way.what)(c.P50us/read.P50us, 0, 0)
+		}
+	}
 	for i := range r.results {
 		c := &r.results[i]
 		same := func(o *result) bool { return o.Actors == c.Actors && o.AtOnce == c.AtOnce }
@@ -284,6 +295,9 @@ func (r *report) finish() {
 	r.section("Reading events from the log", []string{"raw-consume", "tail", "fold", "audit"},
 		[]string{"", "events", "events/s"},
 		func(c *result) []any { return []any{c.Name, *c.Events, number(c.EventsPerS)} })
+	r.section("Looking at the past, in one shard", []string{"past-read", "past-fold", "past-head", "past-read-half", "past-middle", "past-chain", "past-newest"},
+		[]string{"", "events", "took", "events/s"},
+		func(c *result) []any { return []any{c.Name, *c.Events, us(c.P50us), number(c.EventsPerS)} })
 	r.section("Processor time of one event in memory", []string{"decode", "apply", "patch"},
 		[]string{"", "ns"},
 		func(c *result) []any { return []any{c.Name, number(c.NsPerEvent)} })

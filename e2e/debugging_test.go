@@ -75,6 +75,23 @@ func TestDebugging(t *testing.T) {
 		return "```console\n$ actorlog " + parts[1] + "\n" + got + "```"
 	})
 	require.Equal(t, 5, n, "five commands find the bug")
+
+	// And the command that is not on the way to that bug: step takes lines from a pipe.
+	step := exec.CommandContext(t.Context(), process.Path(t, "actorlog"), "step", "purchase", "lamp", "--at=-1")
+	step.Env = append(os.Environ(), "ACTORLOG_BROKERS="+kafka)
+	step.Stdin = strings.NewReader("n\np\ng 1\np\nx\ng 99\nn\nq\nn\n")
+	out, err := step.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	var lines []string
+	for line := range strings.Lines(string(out)) {
+		if !strings.HasPrefix(line, " ") || strings.Contains(line, "~ /status") {
+			lines = append(lines, strings.Join(strings.Fields(settled(line))[:2], " "))
+		}
+	}
+	require.Equal(t, []string{
+		"13:3 #3", "~ /status:", "That was", "13:2 #2", "~ /status:", "13:1 #1", "That was", "n: next", "no such", "13:2 #2", "~ /status:",
+	}, lines)
+	require.Contains(t, string(out), `~ /status: "cancelled" -> "late"`)
 	if *rewrite {
 		require.NoError(t, os.WriteFile(path, []byte(filled), 0o644))
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sort"
 
 	"github.com/actorlog/actorlog/actors/machine"
@@ -50,7 +51,7 @@ func (c *chain) previous(ctx context.Context, e *Event) (*Event, error) {
 	if !ok {
 		return nil, nil
 	}
-	rec, err := c.block.at(ctx, c.r, c.partition, prev)
+	rec, err := c.block.at(ctx, c.r, c.partition, prev, e.Position.Offset)
 	switch {
 	case errors.Is(err, eventlog.ErrOffsetOutOfRange):
 		return nil, fmt.Errorf("%w: the events of the actor before %s", ErrGone, e.Position)
@@ -161,7 +162,7 @@ func (c *chain) head(ctx context.Context) (last *Event, err error) {
 		return nil, err
 	}
 	if snapshot != nil && snapshot.LastOffset >= 0 {
-		rec, err := c.block.at(ctx, c.r, c.partition, snapshot.LastOffset)
+		rec, err := c.block.at(ctx, c.r, c.partition, snapshot.LastOffset, 0)
 		switch {
 		case errors.Is(err, eventlog.ErrOffsetOutOfRange):
 			return nil, fmt.Errorf("%w: the last event of the actor, at %d:%d", ErrGone, c.partition, snapshot.LastOffset)
@@ -179,21 +180,24 @@ func (c *chain) head(ctx context.Context) (last *Event, err error) {
 type block struct {
 	records []eventlog.Record
 	lo, hi  int64 // what was read
-	size    int64
-	used    int
+	loads   int   // how often something was
 }
 
-const maxBlock = 4096
+// A read brings about as many records whether few or many are wanted, so it takes in as many as are likely to be: some steps back of the width of the last one.
+const (
+	minBlock = 64
+	maxBlock = 4096
+	stepsIn  = 64
+)
 
-// at returns the record at an offset, nil if there is none. ErrOffsetOutOfRange when it is not kept.
-func (b *block) at(ctx context.Context, r *Reader, partition int32, offset int64) (*eventlog.Record, error) {
+// at returns the record at an offset, nil if there is none. ErrOffsetOutOfRange when it is not kept. from is where the one is that was looked at before.
+func (b *block) at(ctx context.Context, r *Reader, partition int32, offset, from int64) (*eventlog.Record, error) {
 	if offset < b.lo || offset >= b.hi {
-		// The next ones may be close before it: if they were last time, take more.
-		if b.used > 1 {
-			b.size = min(2*b.size, maxBlock)
-		} else {
-			b.size = max(b.size/2, 16)
+		size := int64(minBlock)
+		if step := from - offset; step > 0 && step < maxBlock {
+			size = min(max(stepsIn*step, minBlock), maxBlock)
 		}
+		b.loads++
 		start, _, err := r.bounds(ctx, partition)
 		if err != nil {
 			return nil, err
@@ -201,7 +205,7 @@ func (b *block) at(ctx context.Context, r *Reader, partition int32, offset int64
 		if offset < start {
 			return nil, fmt.Errorf("%w: %d:%d; the first one kept is %d", eventlog.ErrOffsetOutOfRange, partition, offset, start)
 		}
-		b.lo, b.hi, b.used = max(start, offset+1-b.size), offset+1, 0
+		b.lo, b.hi = max(start, offset+1-size), offset+1
 		b.records = nil // what was given away keeps the old ones
 		err = eventlog.Scan(ctx, r.src, eventlog.Events, partition, b.lo, b.hi, func(rec *eventlog.Record) error {
 			b.records = append(b.records, *rec)
@@ -212,12 +216,21 @@ func (b *block) at(ctx context.Context, r *Reader, partition int32, offset int64
 			return nil, err
 		}
 	}
-	b.used++
 	i := sort.Search(len(b.records), func(i int) bool { return b.records[i].Offset >= offset })
 	if i == len(b.records) || b.records[i].Offset != offset {
 		return nil, nil
 	}
-	return &b.records[i], nil
+	return apart(&b.records[i]), nil
+}
+
+// apart is a copy of a record that shares no memory with those that were read with it: one that is kept must not keep them all.
+func apart(r *eventlog.Record) *eventlog.Record {
+	c := *r
+	c.Key, c.Value, c.Headers = bytes.Clone(r.Key), bytes.Clone(r.Value), slices.Clone(r.Headers)
+	for i := range c.Headers {
+		c.Headers[i].Value = bytes.Clone(c.Headers[i].Value)
+	}
+	return &c
 }
 
 // checkpoint reads a shard's latest checkpoint, back from the end; nil when there is none that is of use.

@@ -149,12 +149,12 @@ func (r *Reader) fromSnapshot(ctx context.Context, hash schemas.Hash, offset int
 const (
 	maxCollected = 1 << 12
 	maxBytes     = 32 << 20
-	// A read of a few records somewhere takes as long as going through that many.
-	recordsPerHop = 2000
-	minHops       = 64
+	// A read somewhere in the partition takes about as long as going through that many records.
+	recordsPerLoad = 8000
+	minLoads       = 8
 )
 
-// recent is all events of an actor below an offset, oldest first, if they are at most so many, and few enough for it to be worth while; errEnough if not.
+// recent is all events of an actor below an offset, oldest first, if they are at most so many, and found faster than by a scan; errEnough if not.
 func (r *Reader) recent(ctx context.Context, hash schemas.Hash, to int64, most int) ([]*Event, error) {
 	partition := r.Partition(hash)
 	start, end, err := r.bounds(ctx, partition)
@@ -164,20 +164,19 @@ func (r *Reader) recent(ctx context.Context, hash schemas.Hash, to int64, most i
 	if to > 0 {
 		end = min(end, to)
 	}
-	most = int(min(max((end-start)/recordsPerHop, minHops), int64(most)))
+	loads := int(max((end-start)/recordsPerLoad, minLoads))
+	c := chain{r: r, partition: partition, hash: hash}
 	var events []*Event
 	bytes := 0
-	for e, err := range r.Back(ctx, hash, to) {
-		if errors.Is(err, ErrGone) && len(events) > 0 {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
+	e, err := c.latest(ctx, to)
+	for ; e != nil && err == nil; e, err = c.previous(ctx, e) {
 		events = append(events, e)
-		if bytes += e.size(); len(events) > most || bytes > maxBytes {
+		if bytes += e.size(); len(events) > most || bytes > maxBytes || c.block.loads > loads {
 			return nil, errEnough
 		}
+	}
+	if err != nil && (!errors.Is(err, ErrGone) || len(events) == 0) {
+		return nil, err
 	}
 	slices.Reverse(events)
 	return events, nil
