@@ -42,9 +42,12 @@ const (
 	Snapshots
 	// Gateways is the leases of gateways. Compacted by key, one partition.
 	Gateways
+	// Keys is the keys with which records of actors are sealed; see eventlog/sealed. Compacted by key. Only where records are sealed: it is not among
+	// Topics.
+	Keys
 )
 
-// Topics lists all roles.
+// Topics lists the roles that every application needs.
 func Topics() []Topic { return []Topic{Actions, Events, Snapshots, Gateways} }
 
 // String is the role's part of the topic name: "actions", "events", "snapshots", "gateways".
@@ -58,6 +61,8 @@ func (t Topic) String() string {
 		return "snapshots"
 	case Gateways:
 		return "gateways"
+	case Keys:
+		return "keys"
 	}
 	return fmt.Sprintf("topic(%d)", uint8(t))
 }
@@ -79,6 +84,8 @@ type Record struct {
 	Key     []byte
 	Value   []byte
 	Headers []Header
+	// Stored is the value as the log keeps it, where that is not Value; see [Sealer]. Nil where it is.
+	Stored []byte
 	// Mark is set on an entry that carries nothing but its offset: the mark that a
 	// transaction leaves in Snapshots. It lets a reader know how far it has come.
 	Mark bool
@@ -90,6 +97,39 @@ func (r *Record) Header(key string) []byte {
 		if r.Headers[i].Key == key {
 			return r.Headers[i].Value
 		}
+	}
+	return nil
+}
+
+// Bytes is the value as the log keeps it.
+func (r *Record) Bytes() []byte {
+	if r.Stored != nil {
+		return r.Stored
+	}
+	return r.Value
+}
+
+// Sealer is a [Log] that keeps some records otherwise than they are given, so that nobody reads them without it. What is read from it has Value as it was given,
+// and Stored as it is kept. Whoever must know before it appends, or keeps records elsewhere, asks.
+type Sealer interface {
+	// Seal sets r.Stored, and headers, if the log will keep r otherwise than it is; Append then keeps just that.
+	Seal(ctx context.Context, t Topic, r *Record) error
+	// Unseal is the inverse: r.Value is as it is kept, and becomes what it was, and Stored what it is.
+	Unseal(ctx context.Context, t Topic, r *Record) error
+}
+
+// Seal is the log's Seal; nothing for a log that keeps records as they are.
+func Seal(ctx context.Context, l Log, t Topic, r *Record) error {
+	if s, ok := l.(Sealer); ok {
+		return s.Seal(ctx, t, r)
+	}
+	return nil
+}
+
+// Unseal is the log's Unseal; nothing for a log that keeps records as they are.
+func Unseal(ctx context.Context, l Log, t Topic, r *Record) error {
+	if s, ok := l.(Sealer); ok {
+		return s.Unseal(ctx, t, r)
 	}
 	return nil
 }

@@ -23,6 +23,7 @@ const (
 	TypeCheckpoint Type = "checkpoint/1"
 	TypeLease      Type = "lease/1"
 	TypeStep       Type = "step/1"
+	TypeDataKey    Type = "datakey/1"
 )
 
 // Header keys.
@@ -31,6 +32,8 @@ const (
 	HeaderType = "type"
 	// HeaderTo holds, on outcomes, the gateway that waits for it.
 	HeaderTo = "to"
+	// HeaderSealed is on records that are sealed, so that a reader need not look.
+	HeaderSealed = "sealed"
 	// HeaderTraceparent holds the W3C trace context.
 	HeaderTraceparent = "traceparent"
 )
@@ -48,6 +51,8 @@ var (
 	ErrUnknownType = errors.New("unknown record type")
 	// ErrMalformed says that a record's bytes are not what its type says.
 	ErrMalformed = errors.New("malformed record")
+	// ErrSealed says that a record is sealed, and was read without the keys. Nothing is lost; with the master key it can be read.
+	ErrSealed = errors.New("the record is sealed: give the master key (--seal-key-file)")
 )
 
 // TypeOf says of which type a message is written.
@@ -67,6 +72,8 @@ func TypeOf(m proto.Message) Type {
 		return TypeLease
 	case *actorlogv1.Step:
 		return TypeStep
+	case *actorlogv1.DataKey:
+		return TypeDataKey
 	}
 	panic(fmt.Sprintf("schemas: %T is no record", m))
 }
@@ -138,8 +145,20 @@ func PlaceOf(value []byte) (epoch, place int64) {
 }
 
 // Decode reads a record's value into the newest layout of its type. The errors are
-// ErrUnknownType and ErrMalformed, wrapped.
+// ErrUnknownType, ErrMalformed and ErrSealed, wrapped.
 func Decode(t Type, value []byte) (proto.Message, error) {
+	m, err := DecodeStored(t, value)
+	if err != nil {
+		return nil, err
+	}
+	if r, ok := m.(interface{ GetSealed() *actorlogv1.Sealed }); ok && r.GetSealed() != nil && !r.GetSealed().Erased {
+		return nil, fmt.Errorf("a record of type %s: %w", t, ErrSealed)
+	}
+	return m, nil
+}
+
+// DecodeStored is Decode for whoever keeps the keys: what is sealed stays so.
+func DecodeStored(t Type, value []byte) (proto.Message, error) {
 	var m proto.Message
 	switch t {
 	case TypeAction:
@@ -156,6 +175,8 @@ func Decode(t Type, value []byte) (proto.Message, error) {
 		m = new(actorlogv1.Lease)
 	case TypeStep:
 		m = new(actorlogv1.Step)
+	case TypeDataKey:
+		m = new(actorlogv1.DataKey)
 	default:
 		return nil, fmt.Errorf("%w %q: written by a newer version of actorlog, which can read it", ErrUnknownType, t)
 	}

@@ -21,6 +21,7 @@ var types = map[schemas.Type]proto.Message{
 	schemas.TypeCheckpoint: new(actorlogv1.Checkpoint),
 	schemas.TypeLease:      new(actorlogv1.Lease),
 	schemas.TypeStep:       new(actorlogv1.Step),
+	schemas.TypeDataKey:    new(actorlogv1.DataKey),
 }
 
 func TestTypeOf(t *testing.T) {

@@ -81,6 +81,9 @@ func fixtures() map[string]proto.Message {
 			Failed: 1, OccurrenceUnixMs: 1_700_000_001_900, SetUnixMs: 1_700_000_000_000,
 		}
 	}
+	sealed := func() *actorlogv1.Sealed {
+		return &actorlogv1.Sealed{KeyId: []byte("01234567"), KeyOffset: 3, Text: []byte{0, 0xff}, Erased: true}
+	}
 	head := func() *actorlogv1.Head {
 		return &actorlogv1.Head{Since: 3, Hash: []byte("0123456789abcdef0123456789abcdef")}
 	}
@@ -219,6 +222,14 @@ func fixtures() map[string]proto.Message {
 		"outcome-v1-parked": &actorlogv1.Outcome{Ref: 42, Epoch: 17, Actor: actor(), Parked: 3, Error: &actorlogv1.Error{Group: "actor", Code: "parked"}},
 		"checkpoint-v1-parked": &actorlogv1.Checkpoint{Parked: []*actorlogv1.Parked{{Actor: []byte("0123456789abcdef"), Ref: 42, Offset: 44},
 			{Actor: []byte("0123456789abcdef"), Offset: 45, Broken: "why"}}},
+		"action-v1-erase": &actorlogv1.Action{Actor: actor(), RequestId: "r1", Body: &actorlogv1.Action_Destroy{Destroy: &actorlogv1.Destroy{Erase: true}}},
+		"action-v1-sealed": &actorlogv1.Action{Actor: actor(), Sealed: sealed(),
+			Body: &actorlogv1.Action_Invoke{Invoke: &actorlogv1.Invoke{Name: "increment", ArgsJson: []byte(`["$Sealed"]`)}}},
+		"outcome-v1-sealed":  &actorlogv1.Outcome{Ref: 41, Epoch: 17, Actor: actor(), StateJson: []byte(`["$Sealed"]`), Place: proto.Int64(45), Sealed: sealed()},
+		"step-v1-sealed":     &actorlogv1.Step{Ref: 44, Epoch: 17, Actor: actor(), ResultJson: []byte(`["$Sealed"]`), Place: proto.Int64(45), Sealed: sealed()},
+		"snapshot-v1-sealed": &actorlogv1.Snapshot{Actor: actor(), Alive: true, StateJson: []byte(`["$Sealed"]`), Sealed: sealed()},
+		"datakey-v1-min":     &actorlogv1.DataKey{},
+		"datakey-v1-full":    &actorlogv1.DataKey{Master: "0123456789abcdef", Wrapped: []byte{0, 0xff}, TimeUnixMs: 1_700_000_000_000, Retired: true},
 		"claim-v1-head":      &actorlogv1.Claim{Worker: "w1", TimeUnixMs: 1_700_000_000_000, RenewsEpoch: proto.Int64(17), Place: proto.Int64(517), Head: head()},
 		"checkpoint-v1-head": &actorlogv1.Checkpoint{EventsOffset: 45, Epoch: 17, Head: head()},
 		"claim-v1-new":       &actorlogv1.Claim{Worker: "w1", CodeVersion: "v1.2.3", TimeUnixMs: 1_700_000_000_000},

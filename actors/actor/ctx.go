@@ -290,7 +290,10 @@ func (p peers) Enqueue(ctx context.Context, t Target, queue string, body json.Ra
 // OutcomeError is why an outcome's action failed, as its caller is told; nil when it did not.
 func OutcomeError(o *actorlogv1.Outcome) error {
 	e := o.GetError()
-	if e == nil {
+	switch {
+	case o.GetSealed() != nil:
+		return ErrErased.Messagef("The actor was erased, and what it answered with it.")
+	case e == nil:
 		return nil
 	}
 	return &Error{Group: e.Group, Code: e.Code, Message: e.Message, Metadata: e.MetadataJson}

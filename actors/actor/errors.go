@@ -98,6 +98,8 @@ var (
 	ErrNoRequestHandler = &Error{Group: "handler", Code: "request_not_defined", Message: "This actor handles no raw HTTP requests."}
 	// ErrNoSocketHandler: the kind has no OnWebSocket.
 	ErrNoSocketHandler = &Error{Group: "handler", Code: "websocket_not_defined", Message: "This actor handles no raw WebSockets."}
+	// ErrErased: what was asked was sealed with a key of the actor that was destroyed meanwhile; it had no effect, and may be asked again.
+	ErrErased = &Error{Group: "actor", Code: "erased", Message: "The actor was erased while this was asked. Ask again."}
 	// ErrInternal: the action failed for a reason that clients are not told.
 	ErrInternal = &Error{Group: "rivetkit", Code: "internal_error", Message: "An internal error occurred"}
 )

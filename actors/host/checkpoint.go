@@ -99,7 +99,10 @@ func (s *shard) writeCheckpoint(ctx context.Context, mark *actorlogv1.Checkpoint
 		if record.Value, err = schemas.Encode(snapshot); err != nil {
 			return 0, err
 		}
-		if err := batch.put(s.partition, a.Hash, record.Value, indexOf(snapshot)); err != nil {
+		if err := eventlog.Seal(ctx, s.w.log, eventlog.Snapshots, &record); err != nil {
+			return 0, fmt.Errorf("sealing a snapshot: %w", err)
+		}
+		if err := batch.put(s.partition, a.Hash, record.Bytes(), indexOf(snapshot)); err != nil {
 			return 0, err
 		}
 		records = append(records, record)

@@ -68,6 +68,9 @@ func (s *shard) append(c *cell, it item, o *actorlogv1.Outcome, before *machine.
 	offset := s.next
 	s.next++
 	record.Value = schemas.AppendPlace(value, offset)
+	if !s.seal(&record) {
+		return fits
+	}
 	c.head.Appended(offset, o)
 	s.chain.Add(&record)
 	sent := &sent{s: s, c: c, after: c.head, offset: offset, ref: it.ref, size: len(value), chain: s.chain, observed: s.observe(c, &it, o)}
@@ -113,6 +116,15 @@ const maxRecentBytes = 320 << 10
 func (s *shard) encode(o *actorlogv1.Outcome) ([]byte, error) {
 	o.Epoch, o.CodeVersion = s.epoch, s.w.cfg.Version
 	return schemas.EncodeWithRoom(o, placeBytes)
+}
+
+// seal has the log say how it will keep a record of events. If it cannot, the shard dies. appendMu is held.
+func (s *shard) seal(r *eventlog.Record) bool {
+	if err := eventlog.Seal(context.Background(), s.w.log, eventlog.Events, r); err != nil {
+		s.die(fmt.Errorf("sealing a record of events: %w", err))
+		return false
+	}
+	return true
 }
 
 // placeBytes is room for what schemas.AppendPlace adds.

@@ -387,6 +387,9 @@ func (s *shard) appendStep(c *cell, step *actorlogv1.Step) (*sent, error) {
 	record := eventlog.Record{
 		Partition: s.partition, Key: c.hash[:], Value: value, Headers: tracecontext.Append([]eventlog.Header{typeStep}, span),
 	}
+	if !s.seal(&record) {
+		return nil, errStopped
+	}
 	s.chain.Add(&record)
 	m := &sent{s: s, c: c, after: c.head, offset: offset, ref: -1, size: len(value), chain: s.chain, committed: make(chan struct{})}
 	s.ackMu.Lock()

@@ -55,6 +55,9 @@ func (b *outbox) holds(ref int64) bool { _, ok := b.offsets[ref]; return ok }
 
 // hold takes in an outcome at an offset, of an action with that span.
 func (b *outbox) hold(offset int64, o *actorlogv1.Outcome, span trace.SpanContext) {
+	if o.Sealed != nil {
+		return // its actor was erased, and what it had to say with it
+	}
 	b.offsets[o.Ref], b.left[o.Ref] = offset, len(o.Sends)
 	source := schemas.HashOf(o.Actor.GetNamespace(), o.Actor.GetKind(), o.Actor.GetKey())
 	for _, send := range o.Sends {

@@ -194,6 +194,9 @@ func (p *prefix) fold(r *eventlog.Record, fence *machine.Fence, wanted func(sche
 	p.touched[hash] = r.Offset
 	if t == schemas.TypeStep {
 		step, err := schemas.DecodeAs[*actorlogv1.Step](t, r.Value)
+		if errors.Is(err, schemas.ErrSealed) {
+			return fmt.Errorf("the event at %d: %w", r.Offset, err)
+		}
 		if err != nil { // the action would take it again
 			a.LastOffset = r.Offset
 			p.breakActor(a, r.Offset, err)
@@ -203,6 +206,9 @@ func (p *prefix) fold(r *eventlog.Record, fence *machine.Fence, wanted func(sche
 		return nil
 	}
 	o, err := schemas.DecodeAs[*actorlogv1.Outcome](t, r.Value)
+	if errors.Is(err, schemas.ErrSealed) {
+		return fmt.Errorf("the event at %d: %w", r.Offset, err)
+	}
 	if err != nil {
 		a.LastOffset = r.Offset
 		p.breakActor(a, r.Offset, err)
@@ -319,6 +325,9 @@ func (p *prefix) restore(hash schemas.Hash, t schemas.Type, r *eventlog.Record) 
 	if err == nil {
 		_, err = machine.Restore(hash, snapshot)
 	}
+	if errors.Is(err, schemas.ErrSealed) {
+		return fmt.Errorf("the snapshot at %d of snapshots: %w", r.Offset, err)
+	}
 	if err != nil {
 		p.w.cfg.Events.BadRecord(eventlog.Snapshots.String(), r.Partition, r.Offset, err)
 		if p.based {
@@ -336,7 +345,7 @@ func (p *prefix) restore(hash schemas.Hash, t schemas.Type, r *eventlog.Record) 
 	} else {
 		delete(p.actors, hash)
 	}
-	return p.batch.put(p.partition, hash, r.Value, indexOf(snapshot))
+	return p.batch.put(p.partition, hash, r.Bytes(), indexOf(snapshot))
 }
 
 // passed takes in a checkpoint: the snapshots that belong to it stand before it.
@@ -394,7 +403,7 @@ func (p *prefix) sweep(before time.Time) error {
 			continue
 		}
 		snapshot := a.Snapshot()
-		value, err := schemas.Encode(snapshot)
+		value, err := p.w.store.encode(p.partition, hash, snapshot)
 		if err != nil {
 			return err
 		}

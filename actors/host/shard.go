@@ -375,6 +375,10 @@ func (s *shard) accept(records []eventlog.Record) {
 		}
 		s.nextRead = r.Offset + 1
 		hash, action, err := decodeAction(r)
+		if errors.Is(err, schemas.ErrSealed) { // who passes over it loses it
+			s.die(fmt.Errorf("the action at %d: %w", r.Offset, err))
+			return
+		}
 		if err != nil {
 			s.w.cfg.Events.BadRecord(eventlog.Actions.String(), r.Partition, r.Offset, err)
 		}
@@ -519,7 +523,7 @@ func (s *shard) sleep(c *cell, now time.Time) error {
 		// One that never lived as well: the next checkpoint forgets it. Before that, a recovery
 		// would read again the actions that it answered, however far the window is by now.
 		snapshot := durable.Snapshot()
-		value, err := schemas.Encode(snapshot)
+		value, err := s.w.store.encode(s.partition, c.hash, snapshot)
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/actorlog/actorlog/actors/machine"
+	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
@@ -26,7 +28,10 @@ import (
 //
 // Keys: "i" identity of the log; "p" partition: place; "a" partition hash: snapshot; "t" partition hash: what is to be
 // known of the actor while it sleeps, if anything.
+//
+// Snapshots are kept as the log keeps them: what is sealed there is sealed here, and cannot be read once its key is destroyed.
 type store struct {
+	log   eventlog.Log
 	db    *pebble.DB
 	cache *pebble.Cache
 }
@@ -41,7 +46,8 @@ type place struct {
 var identityKey = []byte("i")
 
 // openStore opens the store and empties it if it is of another log.
-func openStore(dir, identity string) (*store, error) {
+func openStore(dir string, log eventlog.Log) (*store, error) {
+	identity := log.Identity()
 	// Most keys that are asked for are there, and cells are the first cache: a small
 	// block cache is enough.
 	cache := pebble.NewCache(32 << 20)
@@ -54,7 +60,7 @@ func openStore(dir, identity string) (*store, error) {
 		cache.Unref()
 		return nil, fmt.Errorf("opening the local store in %s (another worker may be using it; it is a cache and may be deleted while none runs): %w", dir, err)
 	}
-	s := &store{db: db, cache: cache}
+	s := &store{log: log, db: db, cache: cache}
 	found, err := s.get(identityKey)
 	if err == nil && string(found) != identity {
 		err = errors.Join(db.DeleteRange([]byte{0}, []byte{0xff}, pebble.NoSync), db.Set(identityKey, []byte(identity), pebble.NoSync))
@@ -108,8 +114,15 @@ func (s *store) load(p int32, hash schemas.Hash) (machine.Actor, error) {
 	if value == nil {
 		return machine.NewActor(hash), nil
 	}
-	snapshot := new(actorlogv1.Snapshot)
-	if err := proto.Unmarshal(value, snapshot); err != nil {
+	r := eventlog.Record{Partition: p, Key: hash[:], Value: value, Headers: []eventlog.Header{typeSnapshot}}
+	if err := eventlog.Unseal(context.Background(), s.log, eventlog.Snapshots, &r); err != nil {
+		return machine.Actor{}, fmt.Errorf("reading actor %s from the local store: %w", hash, err)
+	}
+	snapshot, err := schemas.DecodeAs[*actorlogv1.Snapshot](schemas.TypeSnapshot, r.Value)
+	switch {
+	case errors.Is(err, schemas.ErrSealed):
+		return machine.Actor{}, fmt.Errorf("reading actor %s from the local store: %w", hash, err)
+	case err != nil:
 		return machine.Actor{}, fmt.Errorf("%w: actor %s: %w", errDamaged, hash, err)
 	}
 	a, err := machine.Restore(hash, snapshot)
@@ -117,6 +130,19 @@ func (s *store) load(p int32, hash schemas.Hash) (machine.Actor, error) {
 		return a, fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	return a, nil
+}
+
+// encode returns a snapshot as it is to be put.
+func (s *store) encode(p int32, hash schemas.Hash, snapshot *actorlogv1.Snapshot) ([]byte, error) {
+	value, err := schemas.Encode(snapshot)
+	if err != nil {
+		return nil, err
+	}
+	r := eventlog.Record{Partition: p, Key: hash[:], Value: value, Headers: []eventlog.Header{typeSnapshot}}
+	if err := eventlog.Seal(context.Background(), s.log, eventlog.Snapshots, &r); err != nil {
+		return nil, fmt.Errorf("sealing actor %s for the local store: %w", hash, err)
+	}
+	return r.Bytes(), nil
 }
 
 // place returns how far the cache of a shard goes; from the beginning when there is none.

@@ -79,7 +79,7 @@ func Open(log eventlog.Log, registry *actor.Registry, cfg Config) (*Worker, erro
 		cfg.ID = "worker-" + strings.ToLower(rand.Text()[:10])
 	}
 	cfg.Events.ensureDefaults()
-	store, err := openStore(cfg.DataDir, log.Identity())
+	store, err := openStore(cfg.DataDir, log)
 	if err != nil {
 		return nil, err
 	}

@@ -180,7 +180,7 @@ func passes(e *actorlogv1.Error) bool {
 		return false
 	}
 	return e.Code == actor.ErrKindNotFound.Code || e.Code == actor.ErrActionNotFound.Code || e.Code == errBroken.Code ||
-		e.Code == actor.ErrTooLate.Code
+		e.Code == actor.ErrTooLate.Code || e.Code == actor.ErrErased.Code
 }
 
 func (a *Actor) remember(r Recent) {

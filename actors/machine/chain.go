@@ -55,7 +55,8 @@ func (c *Chain) link(d [sha256.Size]byte) {
 	c.head = sha256.Sum256(both[:])
 }
 
-// digest of a record: all that is stored of it, but for where.
+// digest of a record: all that is stored of it, but for where. What is sealed is digested as it is, so that a chain can be verified without the keys, and when
+// they are gone.
 func digest(r *eventlog.Record) (d [sha256.Size]byte) {
 	h := sha256.New()
 	var length [binary.MaxVarintLen64]byte
@@ -71,7 +72,7 @@ func digest(r *eventlog.Record) (d [sha256.Size]byte) {
 		h.Write([]byte(r.Headers[i].Key))
 		part(r.Headers[i].Value)
 	}
-	part(r.Value)
+	part(r.Bytes())
 	h.Sum(d[:0])
 	return d
 }

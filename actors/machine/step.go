@@ -144,6 +144,10 @@ func (a *Actor) ask(in Ask) Effects {
 		return Effects{Skip: true}
 	}
 	action := in.Action
+	if action.Sealed != nil {
+		// Nobody knows any more what was asked.
+		return a.answer(in.Ref, action, nil, actor.ErrErased)
+	}
 	if err := a.wellFormed(action); err != nil {
 		return a.answer(in.Ref, action, nil, err)
 	}

@@ -23,7 +23,7 @@ func (c *archiveCmd) Run(ctx context.Context, log *zap.Logger) error {
 	if c.SegmentBytes < 1 {
 		return fmt.Errorf("--segment-bytes: want a positive number")
 	}
-	c.Storage = app.Storage{ActionsRetention: c.ActionsRetention, EventsRetention: c.EventsRetention} // as the brokers have it, nothing before them
+	c.Storage = app.Storage{ActionsRetention: c.ActionsRetention, EventsRetention: c.EventsRetention} // records as the brokers have them, sealed if they are
 	l, err := c.Open(ctx, c.Topics, "cli", log)
 	if err != nil {
 		return err

@@ -27,6 +27,8 @@ type cli struct {
 	Archive  archiveCmd  `cmd:"" help:"Copy events that are not archived yet into files, from which history can be read when the brokers have forgotten it."`
 	Backup   backupCmd   `cmd:"" help:"Copy all topics into files."`
 	Restore  restoreCmd  `cmd:"" help:"Fill empty topics with a backup."`
+	Erase    eraseCmd    `cmd:"" help:"Erase one actor for ever, if its records are sealed: destroy it, and the keys without which nobody can read them. Reports what is left where."`
+	Rekey    rekeyCmd    `cmd:"" help:"Wrap the keys of actors by another master key: the first line of --seal-key-file."`
 	Move     moveCmd     `cmd:"" help:"Take all actors to other topics: another number of partitions, prefix or cluster. Everything must be at rest."`
 	Capacity capacityCmd `cmd:"" help:"Predict how many brokers, workers and gateways it takes for so many actors, actions and sockets."`
 	History  historyCmd  `cmd:"" help:"What happened to an actor, event by event."`

@@ -29,6 +29,7 @@ type moveCmd struct {
 func (c *moveCmd) Run(ctx context.Context, log *zap.Logger) error {
 	to, there := c.Brokers, c.Topics
 	there.Prefix, there.Partitions, to.ReplicationFactor = c.ToPrefix, c.ToPartitions, c.ToReplicationFactor
+	there.Archive = "" // it is of the old ones
 	if len(c.ToBrokers) > 0 {
 		to.Brokers = c.ToBrokers
 	} else if c.ToPrefix == c.Prefix {

@@ -56,7 +56,7 @@ func (w *segmentWriter) add(r *eventlog.Record) error {
 	if w.block.Len() == 0 {
 		w.first = r.Offset
 	}
-	m := &actorlogv1.ArchivedRecord{Offset: r.Offset, Key: r.Key, Value: r.Value}
+	m := &actorlogv1.ArchivedRecord{Offset: r.Offset, Key: r.Key, Value: r.Bytes()}
 	for _, h := range r.Headers {
 		m.Headers = append(m.Headers, &actorlogv1.Header{Name: h.Key, Value: h.Value})
 	}

@@ -65,7 +65,7 @@ type pending struct {
 func (a *appends) init(l *Log) {
 	a.l = l
 	a.closed = make(chan struct{})
-	for _, t := range eventlog.Topics() {
+	for _, t := range l.roles() {
 		qs := make([]appendQueue, l.topics[t].partitions)
 		for i := range qs {
 			qs[i].t, qs[i].partition = t, int32(i)

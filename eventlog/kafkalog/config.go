@@ -37,6 +37,10 @@ const (
 	DefaultRebalanceTimeout = 60 * time.Second
 )
 
+// KeysCompactionLag is the longest time after which a key that was destroyed is up for compaction. Brokers take their time to do it, some minutes at most if
+// they are not overloaded.
+const KeysCompactionLag = time.Hour
+
 // Group protocols: how members of a group agree on who has which partition.
 const (
 	// GroupProtocolClassic has one of the members decide. All brokers speak it.
@@ -93,6 +97,8 @@ type Config struct {
 	// RebalanceTimeout is how long the group waits for a member's Released to
 	// return. Default 60 s.
 	RebalanceTimeout time.Duration
+	// Keys makes, or expects, the topic of the keys with which records are sealed. Default false.
+	Keys bool
 	// ReadOnly never creates topics. Default false.
 	ReadOnly bool
 

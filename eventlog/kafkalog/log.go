@@ -67,7 +67,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	}
 	l := &Log{cfg: cfg, tails: make(map[*Tail]struct{})}
 	l.closing, l.end = context.WithCancel(context.Background())
-	for _, t := range eventlog.Topics() {
+	for _, t := range l.roles() {
 		l.topics = append(l.topics, topicInfo{name: cfg.Prefix + "." + t.String(), maxBytes: cfg.MaxRecordBytes})
 	}
 
@@ -102,6 +102,14 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	}
 	l.appends.init(l)
 	return l, nil
+}
+
+// roles is the topics that this application has.
+func (l *Log) roles() []eventlog.Topic {
+	if l.cfg.Keys {
+		return append(eventlog.Topics(), eventlog.Keys)
+	}
+	return eventlog.Topics()
 }
 
 // batchBytes is asked by kgo while it produces, after Open has filled in topics.
@@ -251,7 +259,7 @@ func (l *Log) setUp(ctx context.Context) error {
 		}
 	}
 	existing := int32(0)
-	for _, t := range eventlog.Topics() {
+	for _, t := range l.roles() {
 		mt := found[l.topics[t].name]
 		if mt == nil {
 			missing = append(missing, t)
@@ -275,7 +283,7 @@ func (l *Log) setUp(ctx context.Context) error {
 	if l.partitions == 0 {
 		l.partitions = DefaultPartitions
 	}
-	for _, t := range eventlog.Topics() {
+	for _, t := range l.roles() {
 		l.topics[t].partitions = l.partitions
 		if t == eventlog.Gateways {
 			l.topics[t].partitions = 1
@@ -300,7 +308,7 @@ func (l *Log) setUp(ctx context.Context) error {
 }
 
 func (l *Log) countMismatch(found map[string]*kmsg.MetadataResponseTopic, existing int32) error {
-	for _, t := range eventlog.Topics() {
+	for _, t := range l.roles() {
 		if mt := found[l.topics[t].name]; mt != nil && t != eventlog.Gateways && len(mt.Partitions) > 0 {
 			return l.wrongCount(t, int32(len(mt.Partitions)))
 		}
@@ -404,6 +412,11 @@ func (l *Log) topicConfigs(t eventlog.Topic) [][2]string {
 		return append(configs, [2]string{"cleanup.policy", "delete"}, [2]string{"retention.ms", millis(l.cfg.ActionsRetention)})
 	case eventlog.Events:
 		return append(configs, [2]string{"cleanup.policy", "delete"}, [2]string{"retention.ms", millis(l.cfg.EventsRetention)})
+	case eventlog.Keys:
+		// A key that was destroyed is to be deleted soon, whatever else is written: so segments are closed and compacted in time.
+		return append(configs, [2]string{"cleanup.policy", "compact"}, [2]string{"retention.ms", "-1"}, [2]string{"min.compaction.lag.ms", "0"},
+			[2]string{"max.compaction.lag.ms", millis(KeysCompactionLag)}, [2]string{"segment.ms", millis(KeysCompactionLag)},
+			[2]string{"min.cleanable.dirty.ratio", "0.01"})
 	default:
 		// retention.ms: Kafka ignores it here; the embedded broker does not.
 		// segment.bytes: only closed segments are compacted.
@@ -445,7 +458,7 @@ func (l *Log) inspect(meta *kmsg.MetadataResponse) error {
 	}
 	digest := sha256.New()
 	known := true
-	for _, t := range eventlog.Topics() {
+	for _, t := range l.roles() {
 		info := &l.topics[t]
 		mt := byName[info.name]
 		if mt == nil {
@@ -467,8 +480,10 @@ func (l *Log) inspect(meta *kmsg.MetadataResponse) error {
 		}
 		info.id = mt.TopicID
 		info.replicas = len(mt.Partitions[0].Replicas)
-		known = known && info.id != [16]byte{}
-		digest.Write(info.id[:])
+		if t != eventlog.Keys { // which is made when records are first sealed, and changes nothing of what is there
+			known = known && info.id != [16]byte{}
+			digest.Write(info.id[:])
+		}
 	}
 	cluster := ""
 	if meta.ClusterID != nil {
@@ -498,7 +513,7 @@ func (l *Log) verifyConfigs(ctx context.Context) error {
 		return l.unreachable(err)
 	}
 	for _, rr := range resp.Resources {
-		for _, t := range eventlog.Topics() {
+		for _, t := range l.roles() {
 			info := &l.topics[t]
 			if rr.ResourceName != info.name || rr.ErrorCode != 0 {
 				continue

@@ -159,12 +159,16 @@ func TestOpen(t *testing.T) {
 // requirePolicies makes topics and looks what they have become.
 func requirePolicies(t *testing.T, addr string) {
 	t.Helper()
-	l := open(t, addr, Config{Partitions: 3, MaxRecordBytes: 2 << 20, EventsRetention: time.Hour})
+	name := prefix()
+	unsealed := open(t, addr, Config{Prefix: name, Partitions: 3, MaxRecordBytes: 2 << 20, EventsRetention: time.Hour})
+	l := open(t, addr, Config{Prefix: name, Partitions: 3, Keys: true, MaxRecordBytes: 2 << 20, EventsRetention: time.Hour})
+	require.Equal(t, unsealed.Identity(), l.Identity(), "a topic for keys does not make local stores void")
 	want := map[eventlog.Topic]map[string]string{
 		eventlog.Actions:   {"cleanup.policy": "delete", "retention.ms": "604800000", "max.message.bytes": "2097152"},
 		eventlog.Events:    {"cleanup.policy": "delete", "retention.ms": "3600000", "retention.bytes": "-1"},
 		eventlog.Snapshots: {"cleanup.policy": "compact", "retention.ms": "-1"},
 		eventlog.Gateways:  {"cleanup.policy": "compact", "retention.ms": "-1"},
+		eventlog.Keys:      {"cleanup.policy": "compact", "retention.ms": "-1", "max.compaction.lag.ms": "3600000", "segment.ms": "3600000"},
 	}
 	for topic, configs := range want {
 		got := topicConfigs(t, l, topic)

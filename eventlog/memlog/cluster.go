@@ -58,7 +58,7 @@ func NewCluster(partitions int32) *Cluster {
 		session:    DefaultSessionTimeout,
 		timeout:    DefaultAppendTimeout,
 	}
-	for _, t := range eventlog.Topics() {
+	for _, t := range append(eventlog.Topics(), eventlog.Keys) {
 		ps := make([]*partition, c.partitionsOf(t))
 		for i := range ps {
 			ps[i] = &partition{}
@@ -282,7 +282,7 @@ func clone(r eventlog.Record) eventlog.Record {
 	for i := range r.Headers {
 		r.Headers[i].Value = slices.Clone(r.Headers[i].Value)
 	}
-	r.Mark = false
+	r.Stored, r.Mark = nil, false
 	return r
 }
 

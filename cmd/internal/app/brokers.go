@@ -63,7 +63,7 @@ func (t Topics) open(ctx context.Context, cfg kafkalog.Config) (EventLog, error)
 	if err != nil {
 		return nil, err
 	}
-	return t.over(l)
+	return t.over(ctx, l)
 }
 
 func (b Brokers) config(t Topics, role string, log *zap.Logger) (kafkalog.Config, error) {

@@ -197,7 +197,7 @@ func (x Schedule_Missed) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Schedule_Missed.Descriptor instead.
 func (Schedule_Missed) EnumDescriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{30, 0}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{32, 0}
 }
 
 // Actor says which actor a record is about.
@@ -544,7 +544,10 @@ func (*Read) Descriptor() ([]byte, []int) {
 
 // Destroy ends the actor's life.
 type Destroy struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is kept of the actor is to be erased: its keys are destroyed next, and whoever has made something of its records deletes that, whether the actor
+	// lived or not.
+	Erase         bool `protobuf:"varint,1,opt,name=erase,proto3" json:"erase,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -579,6 +582,160 @@ func (*Destroy) Descriptor() ([]byte, []int) {
 	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{6}
 }
 
+func (x *Destroy) GetErase() bool {
+	if x != nil {
+		return x.Erase
+	}
+	return false
+}
+
+// Sealed is the fields of a record that belong to users, encrypted with a key of the record's actor; see package eventlog/sealed. What is left in the record in
+// their place means nothing.
+type Sealed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Key, among those of the actor.
+	KeyId []byte `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// Offset of the key in the keys topic: who has read further and does not have it knows that it was destroyed.
+	KeyOffset int64 `protobuf:"varint,2,opt,name=key_offset,json=keyOffset,proto3" json:"key_offset,omitempty"`
+	// AES-256-GCM, behind its nonce, of a message of the record's type that has those fields alone. Of lists of messages it has as many elements.
+	Text []byte `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	// The key was destroyed: nobody can read those fields any more. Never in the log, but told by who found out.
+	Erased        bool `protobuf:"varint,4,opt,name=erased,proto3" json:"erased,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sealed) Reset() {
+	*x = Sealed{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sealed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sealed) ProtoMessage() {}
+
+func (x *Sealed) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sealed.ProtoReflect.Descriptor instead.
+func (*Sealed) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Sealed) GetKeyId() []byte {
+	if x != nil {
+		return x.KeyId
+	}
+	return nil
+}
+
+func (x *Sealed) GetKeyOffset() int64 {
+	if x != nil {
+		return x.KeyOffset
+	}
+	return 0
+}
+
+func (x *Sealed) GetText() []byte {
+	if x != nil {
+		return x.Text
+	}
+	return nil
+}
+
+func (x *Sealed) GetErased() bool {
+	if x != nil {
+		return x.Erased
+	}
+	return false
+}
+
+// DataKey is a key of one actor: a record of the keys topic. Its record key is the actor's hash and the key's id. A tombstone destroys it.
+type DataKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Master key that wraps it: the first 16 hexadecimal digits of its SHA-256.
+	Master string `protobuf:"bytes,1,opt,name=master,proto3" json:"master,omitempty"`
+	// AES-256-GCM of the 32 bytes of the key, behind its nonce. Its record key is authenticated along.
+	Wrapped []byte `protobuf:"bytes,2,opt,name=wrapped,proto3" json:"wrapped,omitempty"`
+	// When it was made.
+	TimeUnixMs int64 `protobuf:"varint,3,opt,name=time_unix_ms,json=timeUnixMs,proto3" json:"time_unix_ms,omitempty"`
+	// It opens what was sealed with it, and seals nothing more: it is about to be destroyed.
+	Retired       bool `protobuf:"varint,4,opt,name=retired,proto3" json:"retired,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DataKey) Reset() {
+	*x = DataKey{}
+	mi := &file_actorlog_v1_records_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DataKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DataKey) ProtoMessage() {}
+
+func (x *DataKey) ProtoReflect() protoreflect.Message {
+	mi := &file_actorlog_v1_records_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DataKey.ProtoReflect.Descriptor instead.
+func (*DataKey) Descriptor() ([]byte, []int) {
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *DataKey) GetMaster() string {
+	if x != nil {
+		return x.Master
+	}
+	return ""
+}
+
+func (x *DataKey) GetWrapped() []byte {
+	if x != nil {
+		return x.Wrapped
+	}
+	return nil
+}
+
+func (x *DataKey) GetTimeUnixMs() int64 {
+	if x != nil {
+		return x.TimeUnixMs
+	}
+	return 0
+}
+
+func (x *DataKey) GetRetired() bool {
+	if x != nil {
+		return x.Retired
+	}
+	return false
+}
+
 // Header is one header of an HTTP request or response.
 type Header struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -592,7 +749,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[7]
+	mi := &file_actorlog_v1_records_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -604,7 +761,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[7]
+	mi := &file_actorlog_v1_records_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -617,7 +774,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{7}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Header) GetName() string {
@@ -653,7 +810,7 @@ type Handshake struct {
 
 func (x *Handshake) Reset() {
 	*x = Handshake{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[8]
+	mi := &file_actorlog_v1_records_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -665,7 +822,7 @@ func (x *Handshake) String() string {
 func (*Handshake) ProtoMessage() {}
 
 func (x *Handshake) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[8]
+	mi := &file_actorlog_v1_records_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -678,7 +835,7 @@ func (x *Handshake) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handshake.ProtoReflect.Descriptor instead.
 func (*Handshake) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{8}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Handshake) GetConnectionId() string {
@@ -720,7 +877,7 @@ type Connect struct {
 
 func (x *Connect) Reset() {
 	*x = Connect{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[9]
+	mi := &file_actorlog_v1_records_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -732,7 +889,7 @@ func (x *Connect) String() string {
 func (*Connect) ProtoMessage() {}
 
 func (x *Connect) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[9]
+	mi := &file_actorlog_v1_records_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -745,7 +902,7 @@ func (x *Connect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connect.ProtoReflect.Descriptor instead.
 func (*Connect) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{9}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Connect) GetRaw() bool {
@@ -770,7 +927,7 @@ type Disconnect struct {
 
 func (x *Disconnect) Reset() {
 	*x = Disconnect{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[10]
+	mi := &file_actorlog_v1_records_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -782,7 +939,7 @@ func (x *Disconnect) String() string {
 func (*Disconnect) ProtoMessage() {}
 
 func (x *Disconnect) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[10]
+	mi := &file_actorlog_v1_records_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -795,7 +952,7 @@ func (x *Disconnect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disconnect.ProtoReflect.Descriptor instead.
 func (*Disconnect) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{10}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Disconnect) GetConnectionId() string {
@@ -830,7 +987,7 @@ type Subscribe struct {
 
 func (x *Subscribe) Reset() {
 	*x = Subscribe{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[11]
+	mi := &file_actorlog_v1_records_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -842,7 +999,7 @@ func (x *Subscribe) String() string {
 func (*Subscribe) ProtoMessage() {}
 
 func (x *Subscribe) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[11]
+	mi := &file_actorlog_v1_records_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -855,7 +1012,7 @@ func (x *Subscribe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscribe.ProtoReflect.Descriptor instead.
 func (*Subscribe) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{11}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Subscribe) GetEvents() []string {
@@ -878,7 +1035,7 @@ type Fire struct {
 
 func (x *Fire) Reset() {
 	*x = Fire{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[12]
+	mi := &file_actorlog_v1_records_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -890,7 +1047,7 @@ func (x *Fire) String() string {
 func (*Fire) ProtoMessage() {}
 
 func (x *Fire) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[12]
+	mi := &file_actorlog_v1_records_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -903,7 +1060,7 @@ func (x *Fire) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fire.ProtoReflect.Descriptor instead.
 func (*Fire) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{12}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Fire) GetScheduleId() string {
@@ -935,7 +1092,7 @@ type Enqueue struct {
 
 func (x *Enqueue) Reset() {
 	*x = Enqueue{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[13]
+	mi := &file_actorlog_v1_records_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -947,7 +1104,7 @@ func (x *Enqueue) String() string {
 func (*Enqueue) ProtoMessage() {}
 
 func (x *Enqueue) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[13]
+	mi := &file_actorlog_v1_records_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -960,7 +1117,7 @@ func (x *Enqueue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Enqueue.ProtoReflect.Descriptor instead.
 func (*Enqueue) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{13}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Enqueue) GetQueue() string {
@@ -997,7 +1154,7 @@ type Completion struct {
 
 func (x *Completion) Reset() {
 	*x = Completion{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[14]
+	mi := &file_actorlog_v1_records_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1009,7 +1166,7 @@ func (x *Completion) String() string {
 func (*Completion) ProtoMessage() {}
 
 func (x *Completion) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[14]
+	mi := &file_actorlog_v1_records_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1022,7 +1179,7 @@ func (x *Completion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Completion.ProtoReflect.Descriptor instead.
 func (*Completion) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{14}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Completion) GetMessageId() int64 {
@@ -1050,7 +1207,7 @@ type Complete struct {
 
 func (x *Complete) Reset() {
 	*x = Complete{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[15]
+	mi := &file_actorlog_v1_records_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1062,7 +1219,7 @@ func (x *Complete) String() string {
 func (*Complete) ProtoMessage() {}
 
 func (x *Complete) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[15]
+	mi := &file_actorlog_v1_records_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1075,7 +1232,7 @@ func (x *Complete) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Complete.ProtoReflect.Descriptor instead.
 func (*Complete) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{15}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Complete) GetCompletions() []*Completion {
@@ -1102,7 +1259,7 @@ type Request struct {
 
 func (x *Request) Reset() {
 	*x = Request{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[16]
+	mi := &file_actorlog_v1_records_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1114,7 +1271,7 @@ func (x *Request) String() string {
 func (*Request) ProtoMessage() {}
 
 func (x *Request) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[16]
+	mi := &file_actorlog_v1_records_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1127,7 +1284,7 @@ func (x *Request) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Request.ProtoReflect.Descriptor instead.
 func (*Request) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{16}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Request) GetMethod() string {
@@ -1173,7 +1330,7 @@ type Response struct {
 
 func (x *Response) Reset() {
 	*x = Response{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[17]
+	mi := &file_actorlog_v1_records_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1185,7 +1342,7 @@ func (x *Response) String() string {
 func (*Response) ProtoMessage() {}
 
 func (x *Response) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[17]
+	mi := &file_actorlog_v1_records_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1198,7 +1355,7 @@ func (x *Response) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Response.ProtoReflect.Descriptor instead.
 func (*Response) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{17}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Response) GetStatus() uint32 {
@@ -1235,7 +1392,7 @@ type SocketMessage struct {
 
 func (x *SocketMessage) Reset() {
 	*x = SocketMessage{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[18]
+	mi := &file_actorlog_v1_records_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1247,7 +1404,7 @@ func (x *SocketMessage) String() string {
 func (*SocketMessage) ProtoMessage() {}
 
 func (x *SocketMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[18]
+	mi := &file_actorlog_v1_records_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1260,7 +1417,7 @@ func (x *SocketMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SocketMessage.ProtoReflect.Descriptor instead.
 func (*SocketMessage) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{18}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SocketMessage) GetText() bool {
@@ -1286,7 +1443,7 @@ type Sleep struct {
 
 func (x *Sleep) Reset() {
 	*x = Sleep{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[19]
+	mi := &file_actorlog_v1_records_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1298,7 +1455,7 @@ func (x *Sleep) String() string {
 func (*Sleep) ProtoMessage() {}
 
 func (x *Sleep) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[19]
+	mi := &file_actorlog_v1_records_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1311,7 +1468,7 @@ func (x *Sleep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sleep.ProtoReflect.Descriptor instead.
 func (*Sleep) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{19}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{21}
 }
 
 // Dismiss is for operators: an action that was set aside stays undone.
@@ -1323,7 +1480,7 @@ type Dismiss struct {
 
 func (x *Dismiss) Reset() {
 	*x = Dismiss{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[20]
+	mi := &file_actorlog_v1_records_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1335,7 +1492,7 @@ func (x *Dismiss) String() string {
 func (*Dismiss) ProtoMessage() {}
 
 func (x *Dismiss) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[20]
+	mi := &file_actorlog_v1_records_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1348,7 +1505,7 @@ func (x *Dismiss) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dismiss.ProtoReflect.Descriptor instead.
 func (*Dismiss) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{20}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{22}
 }
 
 // Repair is for operators: an actor whose history could not be read goes on.
@@ -1362,7 +1519,7 @@ type Repair struct {
 
 func (x *Repair) Reset() {
 	*x = Repair{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[21]
+	mi := &file_actorlog_v1_records_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1374,7 +1531,7 @@ func (x *Repair) String() string {
 func (*Repair) ProtoMessage() {}
 
 func (x *Repair) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[21]
+	mi := &file_actorlog_v1_records_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,7 +1544,7 @@ func (x *Repair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Repair.ProtoReflect.Descriptor instead.
 func (*Repair) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{21}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Repair) GetSkip() bool {
@@ -1406,7 +1563,7 @@ type Wake struct {
 
 func (x *Wake) Reset() {
 	*x = Wake{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[22]
+	mi := &file_actorlog_v1_records_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1418,7 +1575,7 @@ func (x *Wake) String() string {
 func (*Wake) ProtoMessage() {}
 
 func (x *Wake) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[22]
+	mi := &file_actorlog_v1_records_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1431,7 +1588,7 @@ func (x *Wake) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wake.ProtoReflect.Descriptor instead.
 func (*Wake) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{22}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{24}
 }
 
 // Source says where a state is from.
@@ -1451,7 +1608,7 @@ type Source struct {
 
 func (x *Source) Reset() {
 	*x = Source{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[23]
+	mi := &file_actorlog_v1_records_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1463,7 +1620,7 @@ func (x *Source) String() string {
 func (*Source) ProtoMessage() {}
 
 func (x *Source) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[23]
+	mi := &file_actorlog_v1_records_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1476,7 +1633,7 @@ func (x *Source) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Source.ProtoReflect.Descriptor instead.
 func (*Source) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{23}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Source) GetActor() *Actor {
@@ -1540,7 +1697,7 @@ type Restore struct {
 
 func (x *Restore) Reset() {
 	*x = Restore{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[24]
+	mi := &file_actorlog_v1_records_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1552,7 +1709,7 @@ func (x *Restore) String() string {
 func (*Restore) ProtoMessage() {}
 
 func (x *Restore) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[24]
+	mi := &file_actorlog_v1_records_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1565,7 +1722,7 @@ func (x *Restore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restore.ProtoReflect.Descriptor instead.
 func (*Restore) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{24}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Restore) GetStateJson() []byte {
@@ -1661,7 +1818,7 @@ type Origin struct {
 
 func (x *Origin) Reset() {
 	*x = Origin{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[25]
+	mi := &file_actorlog_v1_records_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1673,7 +1830,7 @@ func (x *Origin) String() string {
 func (*Origin) ProtoMessage() {}
 
 func (x *Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[25]
+	mi := &file_actorlog_v1_records_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1686,7 +1843,7 @@ func (x *Origin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Origin.ProtoReflect.Descriptor instead.
 func (*Origin) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{25}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Origin) GetPartition() int32 {
@@ -1762,6 +1919,8 @@ type Action struct {
 	DeadlineUnixMs int64 `protobuf:"varint,11,opt,name=deadline_unix_ms,json=deadlineUnixMs,proto3" json:"deadline_unix_ms,omitempty"`
 	// Ref of an action of this actor that was set aside: this one takes its place, or dismisses it.
 	Unparks *int64 `protobuf:"varint,12,opt,name=unparks,proto3,oneof" json:"unparks,omitempty"`
+	// Fields that belong to users, of actors whose records are sealed.
+	Sealed *Sealed `protobuf:"bytes,40,opt,name=sealed,proto3" json:"sealed,omitempty"`
 	// Body says what to do. Numbers to 39 are kept for further bodies.
 	//
 	// Types that are valid to be assigned to Body:
@@ -1790,7 +1949,7 @@ type Action struct {
 
 func (x *Action) Reset() {
 	*x = Action{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[26]
+	mi := &file_actorlog_v1_records_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1802,7 +1961,7 @@ func (x *Action) String() string {
 func (*Action) ProtoMessage() {}
 
 func (x *Action) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[26]
+	mi := &file_actorlog_v1_records_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1815,7 +1974,7 @@ func (x *Action) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action.ProtoReflect.Descriptor instead.
 func (*Action) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{26}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Action) GetActor() *Actor {
@@ -1900,6 +2059,13 @@ func (x *Action) GetUnparks() int64 {
 		return *x.Unparks
 	}
 	return 0
+}
+
+func (x *Action) GetSealed() *Sealed {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
 }
 
 func (x *Action) GetBody() isAction_Body {
@@ -2210,7 +2376,7 @@ type Connection struct {
 
 func (x *Connection) Reset() {
 	*x = Connection{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[27]
+	mi := &file_actorlog_v1_records_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2222,7 +2388,7 @@ func (x *Connection) String() string {
 func (*Connection) ProtoMessage() {}
 
 func (x *Connection) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[27]
+	mi := &file_actorlog_v1_records_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2235,7 +2401,7 @@ func (x *Connection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connection.ProtoReflect.Descriptor instead.
 func (*Connection) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{27}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Connection) GetId() string {
@@ -2313,7 +2479,7 @@ type Disconnected struct {
 
 func (x *Disconnected) Reset() {
 	*x = Disconnected{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[28]
+	mi := &file_actorlog_v1_records_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2325,7 +2491,7 @@ func (x *Disconnected) String() string {
 func (*Disconnected) ProtoMessage() {}
 
 func (x *Disconnected) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[28]
+	mi := &file_actorlog_v1_records_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2338,7 +2504,7 @@ func (x *Disconnected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disconnected.ProtoReflect.Descriptor instead.
 func (*Disconnected) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{28}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Disconnected) GetId() string {
@@ -2389,7 +2555,7 @@ type Frame struct {
 
 func (x *Frame) Reset() {
 	*x = Frame{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[29]
+	mi := &file_actorlog_v1_records_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2401,7 +2567,7 @@ func (x *Frame) String() string {
 func (*Frame) ProtoMessage() {}
 
 func (x *Frame) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[29]
+	mi := &file_actorlog_v1_records_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2414,7 +2580,7 @@ func (x *Frame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Frame.ProtoReflect.Descriptor instead.
 func (*Frame) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{29}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Frame) GetConnectionId() string {
@@ -2468,7 +2634,7 @@ type Schedule struct {
 
 func (x *Schedule) Reset() {
 	*x = Schedule{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[30]
+	mi := &file_actorlog_v1_records_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2480,7 +2646,7 @@ func (x *Schedule) String() string {
 func (*Schedule) ProtoMessage() {}
 
 func (x *Schedule) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[30]
+	mi := &file_actorlog_v1_records_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2493,7 +2659,7 @@ func (x *Schedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Schedule.ProtoReflect.Descriptor instead.
 func (*Schedule) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{30}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Schedule) GetId() string {
@@ -2613,7 +2779,7 @@ type Send struct {
 
 func (x *Send) Reset() {
 	*x = Send{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[31]
+	mi := &file_actorlog_v1_records_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2625,7 +2791,7 @@ func (x *Send) String() string {
 func (*Send) ProtoMessage() {}
 
 func (x *Send) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[31]
+	mi := &file_actorlog_v1_records_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2638,7 +2804,7 @@ func (x *Send) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Send.ProtoReflect.Descriptor instead.
 func (*Send) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{31}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Send) GetActor() *Actor {
@@ -2695,7 +2861,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[32]
+	mi := &file_actorlog_v1_records_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2707,7 +2873,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[32]
+	mi := &file_actorlog_v1_records_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2720,7 +2886,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{32}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Error) GetGroup() string {
@@ -2776,7 +2942,7 @@ type Broadcast struct {
 
 func (x *Broadcast) Reset() {
 	*x = Broadcast{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[33]
+	mi := &file_actorlog_v1_records_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2788,7 +2954,7 @@ func (x *Broadcast) String() string {
 func (*Broadcast) ProtoMessage() {}
 
 func (x *Broadcast) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[33]
+	mi := &file_actorlog_v1_records_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2801,7 +2967,7 @@ func (x *Broadcast) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Broadcast.ProtoReflect.Descriptor instead.
 func (*Broadcast) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{33}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Broadcast) GetName() string {
@@ -2911,14 +3077,16 @@ type Outcome struct {
 	// Place in the writer's term: the offset at which it means the record to stand, for it is the only one who writes. It counts up by one from
 	// the epoch, over outcomes, steps and renewed claims. A record that does not follow on the last one that counts is void: something
 	// that it builds on was lost, or it is a copy. The last field of the record.
-	Place         *int64 `protobuf:"varint,30,opt,name=place,proto3,oneof" json:"place,omitempty"`
+	Place *int64 `protobuf:"varint,30,opt,name=place,proto3,oneof" json:"place,omitempty"`
+	// Fields that belong to users, of actors whose records are sealed.
+	Sealed        *Sealed `protobuf:"bytes,40,opt,name=sealed,proto3" json:"sealed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[34]
+	mi := &file_actorlog_v1_records_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2930,7 +3098,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[34]
+	mi := &file_actorlog_v1_records_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2943,7 +3111,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{34}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Outcome) GetRef() int64 {
@@ -3177,6 +3345,13 @@ func (x *Outcome) GetPlace() int64 {
 	return 0
 }
 
+func (x *Outcome) GetSealed() *Sealed {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
 // Step is the recorded result of a step of an action under way: a record of the events topic. It counts
 // as an Outcome does. The action has its outcome later; if it is run again before, it takes this
 // result instead of running the step again.
@@ -3207,14 +3382,16 @@ type Step struct {
 	// Version of the code that ran.
 	CodeVersion string `protobuf:"bytes,12,opt,name=code_version,json=codeVersion,proto3" json:"code_version,omitempty"`
 	// Place in the writer's term, as in Outcome.
-	Place         *int64 `protobuf:"varint,30,opt,name=place,proto3,oneof" json:"place,omitempty"`
+	Place *int64 `protobuf:"varint,30,opt,name=place,proto3,oneof" json:"place,omitempty"`
+	// Fields that belong to users, of actors whose records are sealed.
+	Sealed        *Sealed `protobuf:"bytes,40,opt,name=sealed,proto3" json:"sealed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[35]
+	mi := &file_actorlog_v1_records_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3226,7 +3403,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[35]
+	mi := &file_actorlog_v1_records_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3239,7 +3416,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{35}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Step) GetRef() int64 {
@@ -3333,6 +3510,13 @@ func (x *Step) GetPlace() int64 {
 	return 0
 }
 
+func (x *Step) GetSealed() *Sealed {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
 // Head is the head of the hash chain over those records of a shard's events that count, up to some place; see machine.Chain.
 type Head struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3346,7 +3530,7 @@ type Head struct {
 
 func (x *Head) Reset() {
 	*x = Head{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[36]
+	mi := &file_actorlog_v1_records_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3358,7 +3542,7 @@ func (x *Head) String() string {
 func (*Head) ProtoMessage() {}
 
 func (x *Head) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[36]
+	mi := &file_actorlog_v1_records_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3371,7 +3555,7 @@ func (x *Head) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Head.ProtoReflect.Descriptor instead.
 func (*Head) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{36}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Head) GetSince() int64 {
@@ -3422,7 +3606,7 @@ type Claim struct {
 
 func (x *Claim) Reset() {
 	*x = Claim{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[37]
+	mi := &file_actorlog_v1_records_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3434,7 +3618,7 @@ func (x *Claim) String() string {
 func (*Claim) ProtoMessage() {}
 
 func (x *Claim) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[37]
+	mi := &file_actorlog_v1_records_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3447,7 +3631,7 @@ func (x *Claim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claim.ProtoReflect.Descriptor instead.
 func (*Claim) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{37}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Claim) GetWorker() string {
@@ -3551,7 +3735,7 @@ type Parked struct {
 
 func (x *Parked) Reset() {
 	*x = Parked{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[38]
+	mi := &file_actorlog_v1_records_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3563,7 +3747,7 @@ func (x *Parked) String() string {
 func (*Parked) ProtoMessage() {}
 
 func (x *Parked) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[38]
+	mi := &file_actorlog_v1_records_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3576,7 +3760,7 @@ func (x *Parked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parked.ProtoReflect.Descriptor instead.
 func (*Parked) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{38}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Parked) GetActor() []byte {
@@ -3628,7 +3812,7 @@ type QueuedMessage struct {
 
 func (x *QueuedMessage) Reset() {
 	*x = QueuedMessage{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[39]
+	mi := &file_actorlog_v1_records_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3640,7 +3824,7 @@ func (x *QueuedMessage) String() string {
 func (*QueuedMessage) ProtoMessage() {}
 
 func (x *QueuedMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[39]
+	mi := &file_actorlog_v1_records_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3653,7 +3837,7 @@ func (x *QueuedMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueuedMessage.ProtoReflect.Descriptor instead.
 func (*QueuedMessage) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{39}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *QueuedMessage) GetId() int64 {
@@ -3711,7 +3895,7 @@ type Asked struct {
 
 func (x *Asked) Reset() {
 	*x = Asked{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[40]
+	mi := &file_actorlog_v1_records_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3723,7 +3907,7 @@ func (x *Asked) String() string {
 func (*Asked) ProtoMessage() {}
 
 func (x *Asked) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[40]
+	mi := &file_actorlog_v1_records_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3736,7 +3920,7 @@ func (x *Asked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Asked.ProtoReflect.Descriptor instead.
 func (*Asked) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{40}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Asked) GetOrigin() *Origin {
@@ -3766,7 +3950,7 @@ type Settled struct {
 
 func (x *Settled) Reset() {
 	*x = Settled{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[41]
+	mi := &file_actorlog_v1_records_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3778,7 +3962,7 @@ func (x *Settled) String() string {
 func (*Settled) ProtoMessage() {}
 
 func (x *Settled) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[41]
+	mi := &file_actorlog_v1_records_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3791,7 +3975,7 @@ func (x *Settled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settled.ProtoReflect.Descriptor instead.
 func (*Settled) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{41}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Settled) GetPartition() int32 {
@@ -3823,7 +4007,7 @@ type KindCount struct {
 
 func (x *KindCount) Reset() {
 	*x = KindCount{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[42]
+	mi := &file_actorlog_v1_records_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3835,7 +4019,7 @@ func (x *KindCount) String() string {
 func (*KindCount) ProtoMessage() {}
 
 func (x *KindCount) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[42]
+	mi := &file_actorlog_v1_records_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3848,7 +4032,7 @@ func (x *KindCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KindCount.ProtoReflect.Descriptor instead.
 func (*KindCount) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{42}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *KindCount) GetKind() string {
@@ -3889,7 +4073,7 @@ type Recent struct {
 
 func (x *Recent) Reset() {
 	*x = Recent{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[43]
+	mi := &file_actorlog_v1_records_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3901,7 +4085,7 @@ func (x *Recent) String() string {
 func (*Recent) ProtoMessage() {}
 
 func (x *Recent) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[43]
+	mi := &file_actorlog_v1_records_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3914,7 +4098,7 @@ func (x *Recent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recent.ProtoReflect.Descriptor instead.
 func (*Recent) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{43}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Recent) GetKey() string {
@@ -3958,7 +4142,7 @@ type RefRange struct {
 
 func (x *RefRange) Reset() {
 	*x = RefRange{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[44]
+	mi := &file_actorlog_v1_records_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3970,7 +4154,7 @@ func (x *RefRange) String() string {
 func (*RefRange) ProtoMessage() {}
 
 func (x *RefRange) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[44]
+	mi := &file_actorlog_v1_records_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3983,7 +4167,7 @@ func (x *RefRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefRange.ProtoReflect.Descriptor instead.
 func (*RefRange) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{44}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RefRange) GetFirst() int64 {
@@ -4035,14 +4219,16 @@ type Snapshot struct {
 	// From where on the actions of other shards may still ask, by partition.
 	Settled []*Settled `protobuf:"bytes,15,rep,name=settled,proto3" json:"settled,omitempty"`
 	// Steps of the action under way, in order.
-	Steps         []*Step `protobuf:"bytes,16,rep,name=steps,proto3" json:"steps,omitempty"`
+	Steps []*Step `protobuf:"bytes,16,rep,name=steps,proto3" json:"steps,omitempty"`
+	// Fields that belong to users, of actors whose records are sealed.
+	Sealed        *Sealed `protobuf:"bytes,40,opt,name=sealed,proto3" json:"sealed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[45]
+	mi := &file_actorlog_v1_records_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4054,7 +4240,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[45]
+	mi := &file_actorlog_v1_records_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4067,7 +4253,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{45}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Snapshot) GetActor() *Actor {
@@ -4182,6 +4368,13 @@ func (x *Snapshot) GetSteps() []*Step {
 	return nil
 }
 
+func (x *Snapshot) GetSealed() *Sealed {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
 // Checkpoint says from where a shard recovers: a record of the snapshots topic,
 // written in the same transaction as the snapshots it stands for.
 type Checkpoint struct {
@@ -4216,7 +4409,7 @@ type Checkpoint struct {
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[46]
+	mi := &file_actorlog_v1_records_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4228,7 +4421,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[46]
+	mi := &file_actorlog_v1_records_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4241,7 +4434,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{46}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Checkpoint) GetEventsOffset() int64 {
@@ -4343,7 +4536,7 @@ type Sender struct {
 
 func (x *Sender) Reset() {
 	*x = Sender{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[47]
+	mi := &file_actorlog_v1_records_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4355,7 +4548,7 @@ func (x *Sender) String() string {
 func (*Sender) ProtoMessage() {}
 
 func (x *Sender) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[47]
+	mi := &file_actorlog_v1_records_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4368,7 +4561,7 @@ func (x *Sender) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sender.ProtoReflect.Descriptor instead.
 func (*Sender) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{47}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Sender) GetGateway() string {
@@ -4407,7 +4600,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_actorlog_v1_records_proto_msgTypes[48]
+	mi := &file_actorlog_v1_records_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4419,7 +4612,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_actorlog_v1_records_proto_msgTypes[48]
+	mi := &file_actorlog_v1_records_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4432,7 +4625,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{48}
+	return file_actorlog_v1_records_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Lease) GetGateway() string {
@@ -4487,8 +4680,21 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\n" +
 	"input_json\x18\x03 \x01(\fR\tinputJson\"\t\n" +
 	"\aResolve\"\x06\n" +
-	"\x04Read\"\t\n" +
-	"\aDestroy\"2\n" +
+	"\x04Read\"\x1f\n" +
+	"\aDestroy\x12\x14\n" +
+	"\x05erase\x18\x01 \x01(\bR\x05erase\"j\n" +
+	"\x06Sealed\x12\x15\n" +
+	"\x06key_id\x18\x01 \x01(\fR\x05keyId\x12\x1d\n" +
+	"\n" +
+	"key_offset\x18\x02 \x01(\x03R\tkeyOffset\x12\x12\n" +
+	"\x04text\x18\x03 \x01(\fR\x04text\x12\x16\n" +
+	"\x06erased\x18\x04 \x01(\bR\x06erased\"w\n" +
+	"\aDataKey\x12\x16\n" +
+	"\x06master\x18\x01 \x01(\tR\x06master\x12\x18\n" +
+	"\awrapped\x18\x02 \x01(\fR\awrapped\x12 \n" +
+	"\ftime_unix_ms\x18\x03 \x01(\x03R\n" +
+	"timeUnixMs\x12\x18\n" +
+	"\aretired\x18\x04 \x01(\bR\aretired\"2\n" +
 	"\x06Header\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\"\x98\x01\n" +
@@ -4566,7 +4772,7 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\x03ref\x18\x03 \x01(\x03R\x03ref\x12\x16\n" +
 	"\x06number\x18\x04 \x01(\rR\x06number\x12\x18\n" +
 	"\asettled\x18\x05 \x01(\x03R\asettled\x12\"\n" +
-	"\x02by\x18\x06 \x01(\v2\x12.actorlog.v1.ActorR\x02by\"\xd2\n" +
+	"\x02by\x18\x06 \x01(\v2\x12.actorlog.v1.ActorR\x02by\"\xff\n" +
 	"\n" +
 	"\x06Action\x12(\n" +
 	"\x05actor\x18\x01 \x01(\v2\x12.actorlog.v1.ActorR\x05actor\x12\x1d\n" +
@@ -4583,7 +4789,8 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\x05chain\x18\n" +
 	" \x03(\v2\x12.actorlog.v1.ActorR\x05chain\x12(\n" +
 	"\x10deadline_unix_ms\x18\v \x01(\x03R\x0edeadlineUnixMs\x12\x1d\n" +
-	"\aunparks\x18\f \x01(\x03H\x01R\aunparks\x88\x01\x01\x12-\n" +
+	"\aunparks\x18\f \x01(\x03H\x01R\aunparks\x88\x01\x01\x12+\n" +
+	"\x06sealed\x18( \x01(\v2\x13.actorlog.v1.SealedR\x06sealed\x12-\n" +
 	"\x06invoke\x18\x14 \x01(\v2\x13.actorlog.v1.InvokeH\x00R\x06invoke\x120\n" +
 	"\aresolve\x18\x15 \x01(\v2\x14.actorlog.v1.ResolveH\x00R\aresolve\x12'\n" +
 	"\x04read\x18\x16 \x01(\v2\x11.actorlog.v1.ReadH\x00R\x04read\x120\n" +
@@ -4666,8 +4873,7 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
 	"\targs_json\x18\x02 \x01(\fR\bargsJson\x12\x0e\n" +
 	"\x02to\x18\x03 \x01(\tR\x02to\x12\x16\n" +
-	"\x06except\x18\x04 \x03(\tR\x06except\"\xd3\n" +
-	"\n" +
+	"\x06except\x18\x04 \x03(\tR\x06except\"\x80\v\n" +
 	"\aOutcome\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\x03R\x03ref\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x03R\x05epoch\x12(\n" +
@@ -4709,14 +4915,15 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\rprior_version\x18\x1f \x01(\rH\x04R\fpriorVersion\x88\x01\x01\x12\x16\n" +
 	"\x06parked\x18  \x01(\rR\x06parked\x121\n" +
 	"\brepaired\x18! \x01(\v2\x15.actorlog.v1.SnapshotR\brepaired\x12\x19\n" +
-	"\x05place\x18\x1e \x01(\x03H\x05R\x05place\x88\x01\x01B\a\n" +
+	"\x05place\x18\x1e \x01(\x03H\x05R\x05place\x88\x01\x01\x12+\n" +
+	"\x06sealed\x18( \x01(\v2\x13.actorlog.v1.SealedR\x06sealedB\a\n" +
 	"\x05_prevB\x0e\n" +
 	"\f_result_jsonB\n" +
 	"\n" +
 	"\b_repeatsB\x10\n" +
 	"\x0e_refused_sinceB\x10\n" +
 	"\x0e_prior_versionB\b\n" +
-	"\x06_place\"\xad\x03\n" +
+	"\x06_place\"\xda\x03\n" +
 	"\x04Step\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\x03R\x03ref\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x03R\x05epoch\x12(\n" +
@@ -4734,7 +4941,8 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"durationUs\x12\x17\n" +
 	"\x04prev\x18\v \x01(\x03H\x01R\x04prev\x88\x01\x01\x12!\n" +
 	"\fcode_version\x18\f \x01(\tR\vcodeVersion\x12\x19\n" +
-	"\x05place\x18\x1e \x01(\x03H\x02R\x05place\x88\x01\x01B\x0e\n" +
+	"\x05place\x18\x1e \x01(\x03H\x02R\x05place\x88\x01\x01\x12+\n" +
+	"\x06sealed\x18( \x01(\v2\x13.actorlog.v1.SealedR\x06sealedB\x0e\n" +
 	"\f_result_jsonB\a\n" +
 	"\x05_prevB\b\n" +
 	"\x06_place\"0\n" +
@@ -4793,7 +5001,7 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\vfingerprint\x18\x04 \x01(\x06R\vfingerprint\"4\n" +
 	"\bRefRange\x12\x14\n" +
 	"\x05first\x18\x01 \x01(\x03R\x05first\x12\x12\n" +
-	"\x04last\x18\x02 \x01(\x03R\x04last\"\x87\x05\n" +
+	"\x04last\x18\x02 \x01(\x03R\x04last\"\xb4\x05\n" +
 	"\bSnapshot\x12(\n" +
 	"\x05actor\x18\x01 \x01(\v2\x12.actorlog.v1.ActorR\x05actor\x12\x14\n" +
 	"\x05alive\x18\x02 \x01(\bR\x05alive\x12\x1d\n" +
@@ -4814,7 +5022,8 @@ const file_actorlog_v1_records_proto_rawDesc = "" +
 	"\x05queue\x18\r \x03(\v2\x1a.actorlog.v1.QueuedMessageR\x05queue\x12(\n" +
 	"\x05asked\x18\x0e \x03(\v2\x12.actorlog.v1.AskedR\x05asked\x12.\n" +
 	"\asettled\x18\x0f \x03(\v2\x14.actorlog.v1.SettledR\asettled\x12'\n" +
-	"\x05steps\x18\x10 \x03(\v2\x11.actorlog.v1.StepR\x05steps\"\xb8\x03\n" +
+	"\x05steps\x18\x10 \x03(\v2\x11.actorlog.v1.StepR\x05steps\x12+\n" +
+	"\x06sealed\x18( \x01(\v2\x13.actorlog.v1.SealedR\x06sealed\"\xb8\x03\n" +
 	"\n" +
 	"Checkpoint\x12#\n" +
 	"\revents_offset\x18\x01 \x01(\x03R\feventsOffset\x12%\n" +
@@ -4860,7 +5069,7 @@ func file_actorlog_v1_records_proto_rawDescGZIP() []byte {
 }
 
 var file_actorlog_v1_records_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_actorlog_v1_records_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_actorlog_v1_records_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_actorlog_v1_records_proto_goTypes = []any{
 	(Lifecycle)(0),        // 0: actorlog.v1.Lifecycle
 	(Creation_Policy)(0),  // 1: actorlog.v1.Creation.Policy
@@ -4872,123 +5081,129 @@ var file_actorlog_v1_records_proto_goTypes = []any{
 	(*Resolve)(nil),       // 7: actorlog.v1.Resolve
 	(*Read)(nil),          // 8: actorlog.v1.Read
 	(*Destroy)(nil),       // 9: actorlog.v1.Destroy
-	(*Header)(nil),        // 10: actorlog.v1.Header
-	(*Handshake)(nil),     // 11: actorlog.v1.Handshake
-	(*Connect)(nil),       // 12: actorlog.v1.Connect
-	(*Disconnect)(nil),    // 13: actorlog.v1.Disconnect
-	(*Subscribe)(nil),     // 14: actorlog.v1.Subscribe
-	(*Fire)(nil),          // 15: actorlog.v1.Fire
-	(*Enqueue)(nil),       // 16: actorlog.v1.Enqueue
-	(*Completion)(nil),    // 17: actorlog.v1.Completion
-	(*Complete)(nil),      // 18: actorlog.v1.Complete
-	(*Request)(nil),       // 19: actorlog.v1.Request
-	(*Response)(nil),      // 20: actorlog.v1.Response
-	(*SocketMessage)(nil), // 21: actorlog.v1.SocketMessage
-	(*Sleep)(nil),         // 22: actorlog.v1.Sleep
-	(*Dismiss)(nil),       // 23: actorlog.v1.Dismiss
-	(*Repair)(nil),        // 24: actorlog.v1.Repair
-	(*Wake)(nil),          // 25: actorlog.v1.Wake
-	(*Source)(nil),        // 26: actorlog.v1.Source
-	(*Restore)(nil),       // 27: actorlog.v1.Restore
-	(*Origin)(nil),        // 28: actorlog.v1.Origin
-	(*Action)(nil),        // 29: actorlog.v1.Action
-	(*Connection)(nil),    // 30: actorlog.v1.Connection
-	(*Disconnected)(nil),  // 31: actorlog.v1.Disconnected
-	(*Frame)(nil),         // 32: actorlog.v1.Frame
-	(*Schedule)(nil),      // 33: actorlog.v1.Schedule
-	(*Send)(nil),          // 34: actorlog.v1.Send
-	(*Error)(nil),         // 35: actorlog.v1.Error
-	(*Broadcast)(nil),     // 36: actorlog.v1.Broadcast
-	(*Outcome)(nil),       // 37: actorlog.v1.Outcome
-	(*Step)(nil),          // 38: actorlog.v1.Step
-	(*Head)(nil),          // 39: actorlog.v1.Head
-	(*Claim)(nil),         // 40: actorlog.v1.Claim
-	(*Parked)(nil),        // 41: actorlog.v1.Parked
-	(*QueuedMessage)(nil), // 42: actorlog.v1.QueuedMessage
-	(*Asked)(nil),         // 43: actorlog.v1.Asked
-	(*Settled)(nil),       // 44: actorlog.v1.Settled
-	(*KindCount)(nil),     // 45: actorlog.v1.KindCount
-	(*Recent)(nil),        // 46: actorlog.v1.Recent
-	(*RefRange)(nil),      // 47: actorlog.v1.RefRange
-	(*Snapshot)(nil),      // 48: actorlog.v1.Snapshot
-	(*Checkpoint)(nil),    // 49: actorlog.v1.Checkpoint
-	(*Sender)(nil),        // 50: actorlog.v1.Sender
-	(*Lease)(nil),         // 51: actorlog.v1.Lease
+	(*Sealed)(nil),        // 10: actorlog.v1.Sealed
+	(*DataKey)(nil),       // 11: actorlog.v1.DataKey
+	(*Header)(nil),        // 12: actorlog.v1.Header
+	(*Handshake)(nil),     // 13: actorlog.v1.Handshake
+	(*Connect)(nil),       // 14: actorlog.v1.Connect
+	(*Disconnect)(nil),    // 15: actorlog.v1.Disconnect
+	(*Subscribe)(nil),     // 16: actorlog.v1.Subscribe
+	(*Fire)(nil),          // 17: actorlog.v1.Fire
+	(*Enqueue)(nil),       // 18: actorlog.v1.Enqueue
+	(*Completion)(nil),    // 19: actorlog.v1.Completion
+	(*Complete)(nil),      // 20: actorlog.v1.Complete
+	(*Request)(nil),       // 21: actorlog.v1.Request
+	(*Response)(nil),      // 22: actorlog.v1.Response
+	(*SocketMessage)(nil), // 23: actorlog.v1.SocketMessage
+	(*Sleep)(nil),         // 24: actorlog.v1.Sleep
+	(*Dismiss)(nil),       // 25: actorlog.v1.Dismiss
+	(*Repair)(nil),        // 26: actorlog.v1.Repair
+	(*Wake)(nil),          // 27: actorlog.v1.Wake
+	(*Source)(nil),        // 28: actorlog.v1.Source
+	(*Restore)(nil),       // 29: actorlog.v1.Restore
+	(*Origin)(nil),        // 30: actorlog.v1.Origin
+	(*Action)(nil),        // 31: actorlog.v1.Action
+	(*Connection)(nil),    // 32: actorlog.v1.Connection
+	(*Disconnected)(nil),  // 33: actorlog.v1.Disconnected
+	(*Frame)(nil),         // 34: actorlog.v1.Frame
+	(*Schedule)(nil),      // 35: actorlog.v1.Schedule
+	(*Send)(nil),          // 36: actorlog.v1.Send
+	(*Error)(nil),         // 37: actorlog.v1.Error
+	(*Broadcast)(nil),     // 38: actorlog.v1.Broadcast
+	(*Outcome)(nil),       // 39: actorlog.v1.Outcome
+	(*Step)(nil),          // 40: actorlog.v1.Step
+	(*Head)(nil),          // 41: actorlog.v1.Head
+	(*Claim)(nil),         // 42: actorlog.v1.Claim
+	(*Parked)(nil),        // 43: actorlog.v1.Parked
+	(*QueuedMessage)(nil), // 44: actorlog.v1.QueuedMessage
+	(*Asked)(nil),         // 45: actorlog.v1.Asked
+	(*Settled)(nil),       // 46: actorlog.v1.Settled
+	(*KindCount)(nil),     // 47: actorlog.v1.KindCount
+	(*Recent)(nil),        // 48: actorlog.v1.Recent
+	(*RefRange)(nil),      // 49: actorlog.v1.RefRange
+	(*Snapshot)(nil),      // 50: actorlog.v1.Snapshot
+	(*Checkpoint)(nil),    // 51: actorlog.v1.Checkpoint
+	(*Sender)(nil),        // 52: actorlog.v1.Sender
+	(*Lease)(nil),         // 53: actorlog.v1.Lease
 }
 var file_actorlog_v1_records_proto_depIdxs = []int32{
 	1,  // 0: actorlog.v1.Creation.policy:type_name -> actorlog.v1.Creation.Policy
-	10, // 1: actorlog.v1.Handshake.headers:type_name -> actorlog.v1.Header
-	17, // 2: actorlog.v1.Complete.completions:type_name -> actorlog.v1.Completion
-	10, // 3: actorlog.v1.Request.headers:type_name -> actorlog.v1.Header
-	10, // 4: actorlog.v1.Response.headers:type_name -> actorlog.v1.Header
+	12, // 1: actorlog.v1.Handshake.headers:type_name -> actorlog.v1.Header
+	19, // 2: actorlog.v1.Complete.completions:type_name -> actorlog.v1.Completion
+	12, // 3: actorlog.v1.Request.headers:type_name -> actorlog.v1.Header
+	12, // 4: actorlog.v1.Response.headers:type_name -> actorlog.v1.Header
 	3,  // 5: actorlog.v1.Source.actor:type_name -> actorlog.v1.Actor
-	33, // 6: actorlog.v1.Restore.schedules:type_name -> actorlog.v1.Schedule
-	26, // 7: actorlog.v1.Restore.source:type_name -> actorlog.v1.Source
+	35, // 6: actorlog.v1.Restore.schedules:type_name -> actorlog.v1.Schedule
+	28, // 7: actorlog.v1.Restore.source:type_name -> actorlog.v1.Source
 	3,  // 8: actorlog.v1.Origin.by:type_name -> actorlog.v1.Actor
 	3,  // 9: actorlog.v1.Action.actor:type_name -> actorlog.v1.Actor
 	4,  // 10: actorlog.v1.Action.caller:type_name -> actorlog.v1.Caller
 	5,  // 11: actorlog.v1.Action.creation:type_name -> actorlog.v1.Creation
-	11, // 12: actorlog.v1.Action.handshake:type_name -> actorlog.v1.Handshake
-	28, // 13: actorlog.v1.Action.origin:type_name -> actorlog.v1.Origin
+	13, // 12: actorlog.v1.Action.handshake:type_name -> actorlog.v1.Handshake
+	30, // 13: actorlog.v1.Action.origin:type_name -> actorlog.v1.Origin
 	3,  // 14: actorlog.v1.Action.chain:type_name -> actorlog.v1.Actor
-	6,  // 15: actorlog.v1.Action.invoke:type_name -> actorlog.v1.Invoke
-	7,  // 16: actorlog.v1.Action.resolve:type_name -> actorlog.v1.Resolve
-	8,  // 17: actorlog.v1.Action.read:type_name -> actorlog.v1.Read
-	9,  // 18: actorlog.v1.Action.destroy:type_name -> actorlog.v1.Destroy
-	12, // 19: actorlog.v1.Action.connect:type_name -> actorlog.v1.Connect
-	13, // 20: actorlog.v1.Action.disconnect:type_name -> actorlog.v1.Disconnect
-	14, // 21: actorlog.v1.Action.subscribe:type_name -> actorlog.v1.Subscribe
-	15, // 22: actorlog.v1.Action.fire:type_name -> actorlog.v1.Fire
-	16, // 23: actorlog.v1.Action.enqueue:type_name -> actorlog.v1.Enqueue
-	18, // 24: actorlog.v1.Action.complete:type_name -> actorlog.v1.Complete
-	19, // 25: actorlog.v1.Action.request:type_name -> actorlog.v1.Request
-	21, // 26: actorlog.v1.Action.socket_message:type_name -> actorlog.v1.SocketMessage
-	22, // 27: actorlog.v1.Action.sleep:type_name -> actorlog.v1.Sleep
-	25, // 28: actorlog.v1.Action.wake:type_name -> actorlog.v1.Wake
-	23, // 29: actorlog.v1.Action.dismiss:type_name -> actorlog.v1.Dismiss
-	27, // 30: actorlog.v1.Action.restore:type_name -> actorlog.v1.Restore
-	24, // 31: actorlog.v1.Action.repair:type_name -> actorlog.v1.Repair
-	35, // 32: actorlog.v1.Disconnected.error:type_name -> actorlog.v1.Error
-	21, // 33: actorlog.v1.Frame.message:type_name -> actorlog.v1.SocketMessage
-	2,  // 34: actorlog.v1.Schedule.missed:type_name -> actorlog.v1.Schedule.Missed
-	3,  // 35: actorlog.v1.Send.actor:type_name -> actorlog.v1.Actor
-	5,  // 36: actorlog.v1.Send.creation:type_name -> actorlog.v1.Creation
-	6,  // 37: actorlog.v1.Send.invoke:type_name -> actorlog.v1.Invoke
-	3,  // 38: actorlog.v1.Outcome.actor:type_name -> actorlog.v1.Actor
-	29, // 39: actorlog.v1.Outcome.action:type_name -> actorlog.v1.Action
-	35, // 40: actorlog.v1.Outcome.error:type_name -> actorlog.v1.Error
-	36, // 41: actorlog.v1.Outcome.broadcasts:type_name -> actorlog.v1.Broadcast
-	0,  // 42: actorlog.v1.Outcome.lifecycle:type_name -> actorlog.v1.Lifecycle
-	33, // 43: actorlog.v1.Outcome.scheduled:type_name -> actorlog.v1.Schedule
-	34, // 44: actorlog.v1.Outcome.sends:type_name -> actorlog.v1.Send
-	30, // 45: actorlog.v1.Outcome.connected:type_name -> actorlog.v1.Connection
-	31, // 46: actorlog.v1.Outcome.disconnected:type_name -> actorlog.v1.Disconnected
-	32, // 47: actorlog.v1.Outcome.frames:type_name -> actorlog.v1.Frame
-	17, // 48: actorlog.v1.Outcome.completed:type_name -> actorlog.v1.Completion
-	20, // 49: actorlog.v1.Outcome.response:type_name -> actorlog.v1.Response
-	48, // 50: actorlog.v1.Outcome.repaired:type_name -> actorlog.v1.Snapshot
-	3,  // 51: actorlog.v1.Step.actor:type_name -> actorlog.v1.Actor
-	35, // 52: actorlog.v1.Step.error:type_name -> actorlog.v1.Error
-	39, // 53: actorlog.v1.Claim.head:type_name -> actorlog.v1.Head
-	28, // 54: actorlog.v1.Asked.origin:type_name -> actorlog.v1.Origin
-	3,  // 55: actorlog.v1.Snapshot.actor:type_name -> actorlog.v1.Actor
-	46, // 56: actorlog.v1.Snapshot.recent:type_name -> actorlog.v1.Recent
-	47, // 57: actorlog.v1.Snapshot.refused:type_name -> actorlog.v1.RefRange
-	30, // 58: actorlog.v1.Snapshot.connections:type_name -> actorlog.v1.Connection
-	33, // 59: actorlog.v1.Snapshot.schedules:type_name -> actorlog.v1.Schedule
-	42, // 60: actorlog.v1.Snapshot.queue:type_name -> actorlog.v1.QueuedMessage
-	43, // 61: actorlog.v1.Snapshot.asked:type_name -> actorlog.v1.Asked
-	44, // 62: actorlog.v1.Snapshot.settled:type_name -> actorlog.v1.Settled
-	38, // 63: actorlog.v1.Snapshot.steps:type_name -> actorlog.v1.Step
-	50, // 64: actorlog.v1.Checkpoint.senders:type_name -> actorlog.v1.Sender
-	45, // 65: actorlog.v1.Checkpoint.kinds:type_name -> actorlog.v1.KindCount
-	41, // 66: actorlog.v1.Checkpoint.parked:type_name -> actorlog.v1.Parked
-	39, // 67: actorlog.v1.Checkpoint.head:type_name -> actorlog.v1.Head
-	68, // [68:68] is the sub-list for method output_type
-	68, // [68:68] is the sub-list for method input_type
-	68, // [68:68] is the sub-list for extension type_name
-	68, // [68:68] is the sub-list for extension extendee
-	0,  // [0:68] is the sub-list for field type_name
+	10, // 15: actorlog.v1.Action.sealed:type_name -> actorlog.v1.Sealed
+	6,  // 16: actorlog.v1.Action.invoke:type_name -> actorlog.v1.Invoke
+	7,  // 17: actorlog.v1.Action.resolve:type_name -> actorlog.v1.Resolve
+	8,  // 18: actorlog.v1.Action.read:type_name -> actorlog.v1.Read
+	9,  // 19: actorlog.v1.Action.destroy:type_name -> actorlog.v1.Destroy
+	14, // 20: actorlog.v1.Action.connect:type_name -> actorlog.v1.Connect
+	15, // 21: actorlog.v1.Action.disconnect:type_name -> actorlog.v1.Disconnect
+	16, // 22: actorlog.v1.Action.subscribe:type_name -> actorlog.v1.Subscribe
+	17, // 23: actorlog.v1.Action.fire:type_name -> actorlog.v1.Fire
+	18, // 24: actorlog.v1.Action.enqueue:type_name -> actorlog.v1.Enqueue
+	20, // 25: actorlog.v1.Action.complete:type_name -> actorlog.v1.Complete
+	21, // 26: actorlog.v1.Action.request:type_name -> actorlog.v1.Request
+	23, // 27: actorlog.v1.Action.socket_message:type_name -> actorlog.v1.SocketMessage
+	24, // 28: actorlog.v1.Action.sleep:type_name -> actorlog.v1.Sleep
+	27, // 29: actorlog.v1.Action.wake:type_name -> actorlog.v1.Wake
+	25, // 30: actorlog.v1.Action.dismiss:type_name -> actorlog.v1.Dismiss
+	29, // 31: actorlog.v1.Action.restore:type_name -> actorlog.v1.Restore
+	26, // 32: actorlog.v1.Action.repair:type_name -> actorlog.v1.Repair
+	37, // 33: actorlog.v1.Disconnected.error:type_name -> actorlog.v1.Error
+	23, // 34: actorlog.v1.Frame.message:type_name -> actorlog.v1.SocketMessage
+	2,  // 35: actorlog.v1.Schedule.missed:type_name -> actorlog.v1.Schedule.Missed
+	3,  // 36: actorlog.v1.Send.actor:type_name -> actorlog.v1.Actor
+	5,  // 37: actorlog.v1.Send.creation:type_name -> actorlog.v1.Creation
+	6,  // 38: actorlog.v1.Send.invoke:type_name -> actorlog.v1.Invoke
+	3,  // 39: actorlog.v1.Outcome.actor:type_name -> actorlog.v1.Actor
+	31, // 40: actorlog.v1.Outcome.action:type_name -> actorlog.v1.Action
+	37, // 41: actorlog.v1.Outcome.error:type_name -> actorlog.v1.Error
+	38, // 42: actorlog.v1.Outcome.broadcasts:type_name -> actorlog.v1.Broadcast
+	0,  // 43: actorlog.v1.Outcome.lifecycle:type_name -> actorlog.v1.Lifecycle
+	35, // 44: actorlog.v1.Outcome.scheduled:type_name -> actorlog.v1.Schedule
+	36, // 45: actorlog.v1.Outcome.sends:type_name -> actorlog.v1.Send
+	32, // 46: actorlog.v1.Outcome.connected:type_name -> actorlog.v1.Connection
+	33, // 47: actorlog.v1.Outcome.disconnected:type_name -> actorlog.v1.Disconnected
+	34, // 48: actorlog.v1.Outcome.frames:type_name -> actorlog.v1.Frame
+	19, // 49: actorlog.v1.Outcome.completed:type_name -> actorlog.v1.Completion
+	22, // 50: actorlog.v1.Outcome.response:type_name -> actorlog.v1.Response
+	50, // 51: actorlog.v1.Outcome.repaired:type_name -> actorlog.v1.Snapshot
+	10, // 52: actorlog.v1.Outcome.sealed:type_name -> actorlog.v1.Sealed
+	3,  // 53: actorlog.v1.Step.actor:type_name -> actorlog.v1.Actor
+	37, // 54: actorlog.v1.Step.error:type_name -> actorlog.v1.Error
+	10, // 55: actorlog.v1.Step.sealed:type_name -> actorlog.v1.Sealed
+	41, // 56: actorlog.v1.Claim.head:type_name -> actorlog.v1.Head
+	30, // 57: actorlog.v1.Asked.origin:type_name -> actorlog.v1.Origin
+	3,  // 58: actorlog.v1.Snapshot.actor:type_name -> actorlog.v1.Actor
+	48, // 59: actorlog.v1.Snapshot.recent:type_name -> actorlog.v1.Recent
+	49, // 60: actorlog.v1.Snapshot.refused:type_name -> actorlog.v1.RefRange
+	32, // 61: actorlog.v1.Snapshot.connections:type_name -> actorlog.v1.Connection
+	35, // 62: actorlog.v1.Snapshot.schedules:type_name -> actorlog.v1.Schedule
+	44, // 63: actorlog.v1.Snapshot.queue:type_name -> actorlog.v1.QueuedMessage
+	45, // 64: actorlog.v1.Snapshot.asked:type_name -> actorlog.v1.Asked
+	46, // 65: actorlog.v1.Snapshot.settled:type_name -> actorlog.v1.Settled
+	40, // 66: actorlog.v1.Snapshot.steps:type_name -> actorlog.v1.Step
+	10, // 67: actorlog.v1.Snapshot.sealed:type_name -> actorlog.v1.Sealed
+	52, // 68: actorlog.v1.Checkpoint.senders:type_name -> actorlog.v1.Sender
+	47, // 69: actorlog.v1.Checkpoint.kinds:type_name -> actorlog.v1.KindCount
+	43, // 70: actorlog.v1.Checkpoint.parked:type_name -> actorlog.v1.Parked
+	41, // 71: actorlog.v1.Checkpoint.head:type_name -> actorlog.v1.Head
+	72, // [72:72] is the sub-list for method output_type
+	72, // [72:72] is the sub-list for method input_type
+	72, // [72:72] is the sub-list for extension type_name
+	72, // [72:72] is the sub-list for extension extendee
+	0,  // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_actorlog_v1_records_proto_init() }
@@ -4996,8 +5211,8 @@ func file_actorlog_v1_records_proto_init() {
 	if File_actorlog_v1_records_proto != nil {
 		return
 	}
-	file_actorlog_v1_records_proto_msgTypes[24].OneofWrappers = []any{}
-	file_actorlog_v1_records_proto_msgTypes[26].OneofWrappers = []any{
+	file_actorlog_v1_records_proto_msgTypes[26].OneofWrappers = []any{}
+	file_actorlog_v1_records_proto_msgTypes[28].OneofWrappers = []any{
 		(*Action_Invoke)(nil),
 		(*Action_Resolve)(nil),
 		(*Action_Read)(nil),
@@ -5016,16 +5231,16 @@ func file_actorlog_v1_records_proto_init() {
 		(*Action_Restore)(nil),
 		(*Action_Repair)(nil),
 	}
-	file_actorlog_v1_records_proto_msgTypes[34].OneofWrappers = []any{}
-	file_actorlog_v1_records_proto_msgTypes[35].OneofWrappers = []any{}
+	file_actorlog_v1_records_proto_msgTypes[36].OneofWrappers = []any{}
 	file_actorlog_v1_records_proto_msgTypes[37].OneofWrappers = []any{}
+	file_actorlog_v1_records_proto_msgTypes[39].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_actorlog_v1_records_proto_rawDesc), len(file_actorlog_v1_records_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   49,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
