@@ -23,7 +23,7 @@ var mutations = []mutation{
 		"return f.follows(place) && f.certain", "return f.certain",
 	}}, false},
 	{"refs: an action that has its outcome gets another", []edit{{
-		"actors/machine/actor.go",
+		"actors/machine/answers.go",
 		"if ref <= a.LastRef {\n\t\treturn true", "if ref <= a.LastRef {\n\t\treturn false",
 	}}, false},
 	{"idempotency keys: a repeat is carried out", []edit{{
@@ -92,7 +92,7 @@ var mutations = []mutation{
 	}}, true},
 	{"snapshots: steps of an action that creates its actor are not written", []edit{{
 		"actors/host/checkpoint.go",
-		" && len(a.Steps) == 0 {", " {",
+		" && len(a.Steps) == 0 &&", " &&",
 	}}, true},
 	{"standbys: what one has put into its store only is in no checkpoint", []edit{{
 		"actors/host/recover.go",
