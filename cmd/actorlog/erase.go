@@ -154,7 +154,7 @@ func tellPlaces(places []sealed.Place, canary string) {
 		fmt.Fprintln(w)
 	}
 	_ = w.Flush() // to a terminal
-	fmt.Println("Local stores of workers and archives keep records as the topics do: what is erased there is erased in them. ClickHouse: the projector deletes the actor's rows when it reads that it was erased.")
+	fmt.Println("Local stores of workers and archives keep records as the topics do: what is erased there is erased in them. Rows that a projector wrote, exported files and copies of the actor hold what was readable then: delete them.")
 }
 
 // verdict is an error if something of the actor is left that can be read.

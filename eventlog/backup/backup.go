@@ -11,12 +11,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"google.golang.org/protobuf/encoding/protodelim"
 
 	"github.com/actorlog/actorlog/eventlog"
+	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
 
@@ -25,6 +27,9 @@ var ErrExists = errors.New("there is a backup in the directory")
 
 // ErrDamaged says that a backup is not what was written.
 var ErrDamaged = errors.New("the backup is damaged")
+
+// ErrSealed says that records are sealed. A backup does not have their keys, without which they cannot be read, and must not have them unsealed, or nobody could be erased from it.
+var ErrSealed = errors.New("there are sealed records, whose keys this backup would not have: copy the topics with the brokers' tools, that of keys among them")
 
 const manifestName = "manifest.json"
 
@@ -113,6 +118,9 @@ func write(ctx context.Context, l eventlog.Log, dir string, t eventlog.Topic, p 
 		}
 		err = eventlog.Scan(ctx, l, t, p, f.Start, f.End, func(r *eventlog.Record) error {
 			f.Records++
+			if slices.ContainsFunc(r.Headers, func(h eventlog.Header) bool { return h.Key == schemas.HeaderSealed }) {
+				return ErrSealed
+			}
 			m := &actorlogv1.ArchivedRecord{Offset: r.Offset, Key: r.Key, Value: r.Value}
 			for _, h := range r.Headers {
 				m.Headers = append(m.Headers, &actorlogv1.Header{Name: h.Key, Value: h.Value})

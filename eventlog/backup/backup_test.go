@@ -15,6 +15,7 @@ import (
 	"github.com/actorlog/actorlog/eventlog/backup"
 	"github.com/actorlog/actorlog/eventlog/memlog"
 	"github.com/actorlog/actorlog/examples/counter"
+	"github.com/actorlog/actorlog/schemas"
 )
 
 // called is a world whose counters were called, with checkpoints, and expired actions.
@@ -146,4 +147,15 @@ func TestRestore_Refuses(t *testing.T) {
 		_, err = backup.Write(t.Context(), from, t.TempDir(), backup.Options{})
 		require.ErrorContains(t, err, "archive")
 	})
+}
+
+// A backup without the keys of sealed records could not be read, and one with the records unsealed could not be erased.
+func TestWrite_RefusesSealedRecords(t *testing.T) {
+	t.Parallel()
+	c := memlog.NewCluster(1)
+	l := c.Client()
+	t.Cleanup(l.Close)
+	c.Inject(eventlog.Events, 0, eventlog.Record{Key: []byte("k"), Value: []byte("v"), Headers: []eventlog.Header{{Key: schemas.HeaderSealed}}})
+	_, err := backup.Write(t.Context(), l, t.TempDir(), backup.Options{})
+	require.ErrorIs(t, err, backup.ErrSealed)
 }
