@@ -39,6 +39,13 @@ func (g *Gateway) adminRoutes(e *gin.Engine) {
 	routes.POST("/parked/:position/dismiss", g.adminUnpark(true))
 
 	g.historyRoutes(routes)
+	if g.cfg.Operate != nil {
+		operate := gin.WrapH(g.cfg.Operate(g.client))
+		routes.POST("/fork/*actor", operate)
+		routes.POST("/undo/*actor", operate)
+		routes.POST("/import/*actor", operate)
+		routes.GET("/export/*actor", operate)
+	}
 
 	debug := e.Group("/debug/pprof", g.admin)
 	debug.GET("/*name", gin.WrapF(admin.Profiles))

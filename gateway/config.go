@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"github.com/actorlog/actorlog/actors/remote"
 	"net/http"
 	"net/netip"
 	"time"
@@ -118,6 +119,9 @@ type Config struct {
 	AdminTokens func() AdminTokens
 	// Metrics serves GET /metrics, as an admin route. Default: there is no such route.
 	Metrics http.Handler
+	// Operate makes what serves the admin routes that write: /admin/fork/*, /admin/undo/*, /admin/export/* and /admin/import/*. replay/operate.Handler is one.
+	// Default: there are no such routes.
+	Operate func(*remote.Client) http.Handler
 	// Loopback says that the gateway can be reached by this machine alone.
 	Loopback bool
 

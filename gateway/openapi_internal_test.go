@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/actorlog/actorlog/actors/remote"
 	"github.com/actorlog/actorlog/docs"
 	"github.com/actorlog/actorlog/replay"
 )
@@ -57,6 +58,7 @@ func TestOpenAPI_Routes(t *testing.T) {
 	var served []string
 	g := new(Gateway)
 	g.cfg.Metrics = http.NotFoundHandler() // served where there are any
+	g.cfg.Operate = func(*remote.Client) http.Handler { return http.NotFoundHandler() }
 	for _, r := range g.newEngine().Routes() {
 		if r.Method == http.MethodHead || undescribed.MatchString(r.Path) || r.Path == "/actors/*rest" {
 			continue

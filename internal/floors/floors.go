@@ -91,6 +91,7 @@ var Table = []Package{
 
 	{"actors/actortest", 5, Free},
 	{"replay/gate", 5, Free},
+	{"replay/operate", 5, Free},
 	{"internal/obs", 5, Free},
 	{"internal/sim", 5, Free},
 

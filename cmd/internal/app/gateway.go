@@ -15,6 +15,7 @@ import (
 	"github.com/actorlog/actorlog/actors/remote"
 	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/gateway"
+	"github.com/actorlog/actorlog/replay/operate"
 )
 
 // drainTimeout bounds how long a gateway waits for open requests when it stops.
@@ -116,6 +117,7 @@ func (g Gateway) config(loopback bool, log *zap.Logger) (gateway.Config, error) 
 		Version: Version(), Logger: log, Origins: origins, TrustedProxies: proxies, MaxRejections: g.MaxRejections, Loopback: loopback,
 		RateLimit: g.Quotas.RateLimit, MaxUnderWay: g.Quotas.MaxUnderWay, CallerRateLimit: g.Quotas.CallerRateLimit,
 		ActorRateLimit: g.Quotas.ActorRateLimit, MaxActorUnderWay: g.Quotas.MaxActorUnderWay,
+		Operate: operate.Handler,
 	}
 	cfg.AdminTokens, err = g.tokens(log)
 	return cfg, err

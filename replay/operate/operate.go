@@ -1,0 +1,234 @@
+// Package operate is what operators do with histories, over HTTP: fork, undo, export and import (packages replay/restore and replay/file). It asks nobody
+// who may: a gateway serves it below /admin, to whoever has the token.
+package operate
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/actorlog/actorlog/actors/actor"
+	"github.com/actorlog/actorlog/actors/remote"
+	"github.com/actorlog/actorlog/replay"
+	"github.com/actorlog/actorlog/replay/file"
+	"github.com/actorlog/actorlog/replay/restore"
+	"github.com/actorlog/actorlog/schemas"
+)
+
+// MaxFile is how long a file to be imported may be, in bytes.
+const MaxFile = 256 << 20
+
+// maxBody is how long any other body may be.
+const maxBody = 1 << 20
+
+// by is the principal that the history names.
+const by = "operator"
+
+// Handler serves .../fork/{kind}/{key...}, .../undo/..., .../export/... and .../import/.... docs/openapi.yaml says what they take and give.
+func Handler(c *remote.Client) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q, err := requestOf(c, r)
+		if err == nil {
+			switch q.verb {
+			case "fork":
+				err = q.fork(w)
+			case "undo":
+				err = q.undo(w)
+			case "export":
+				err = q.export(w)
+			case "import":
+				err = q.take(w)
+			}
+		}
+		if err != nil {
+			fail(w, err)
+		}
+	})
+}
+
+// request is one of them.
+type request struct {
+	*http.Request
+	client          *remote.Client
+	reader          *replay.Reader
+	verb            string
+	namespace, kind string
+	key             schemas.Key
+	hash            schemas.Hash
+}
+
+// errInvalid is the client's fault.
+var errInvalid = errors.New("invalid request")
+
+func requestOf(c *remote.Client, r *http.Request) (*request, error) {
+	parts := strings.Split(strings.TrimPrefix(r.URL.EscapedPath(), "/admin/"), "/")
+	for i := range parts {
+		part, err := url.PathUnescape(parts[i])
+		if err != nil {
+			return nil, fmt.Errorf("%w: the path: %w", errInvalid, err)
+		}
+		parts[i] = part
+	}
+	q := &request{Request: r, client: c, reader: replay.NewReader(c.Log(), replay.Options{}), verb: parts[0], namespace: r.URL.Query().Get("namespace")}
+	if q.namespace == "" {
+		q.namespace = actor.DefaultNamespace
+	}
+	if len(parts) < 2 || parts[1] == "" {
+		return nil, fmt.Errorf("%w: the path names no actor: want /admin/%s/{kind}/{key...}", errInvalid, q.verb)
+	}
+	q.kind, q.key = parts[1], parts[2:]
+	if err := q.key.Validate(); err != nil {
+		return nil, fmt.Errorf("%w: %w", errInvalid, err)
+	}
+	q.hash = schemas.HashOf(q.namespace, q.kind, q.key)
+	return q, nil
+}
+
+// read decodes the body, which may be empty, into v.
+func (q *request) read(w http.ResponseWriter, v any) error {
+	d := json.NewDecoder(http.MaxBytesReader(w, q.Body, maxBody))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: the body: %w", errInvalid, err)
+	}
+	return nil
+}
+
+func (q *request) fork(w http.ResponseWriter) error {
+	var body struct {
+		At string `json:"at"`
+		To struct {
+			Namespace string   `json:"namespace"`
+			Key       []string `json:"key"`
+		} `json:"to"`
+		Schedules bool   `json:"schedules"`
+		Reason    string `json:"reason"`
+	}
+	if err := q.read(w, &body); err != nil {
+		return err
+	}
+	if body.To.Key == nil {
+		return fmt.Errorf("%w: say where the copy goes: {\"to\": {\"key\": [...]}}", errInvalid)
+	}
+	at, err := replay.ParsePoint(body.At, time.Now())
+	if err != nil {
+		return err
+	}
+	d, err := restore.Fork(q.Context(), q.client, q.reader, q.hash, at, restore.Target{Namespace: body.To.Namespace, Key: body.To.Key},
+		restore.Options{Schedules: body.Schedules, Reason: body.Reason, By: by})
+	return answer(w, d, err)
+}
+
+func (q *request) undo(w http.ResponseWriter) error {
+	var body struct {
+		To        string `json:"to"`
+		Schedules bool   `json:"schedules"`
+		Reason    string `json:"reason"`
+		Force     bool   `json:"force"`
+	}
+	if err := q.read(w, &body); err != nil {
+		return err
+	}
+	to, err := replay.ParsePoint(body.To, time.Now())
+	if err != nil {
+		return err
+	}
+	d, err := restore.Undo(q.Context(), q.client, q.reader, q.hash, to, restore.Options{Schedules: body.Schedules, Reason: body.Reason, By: by, Force: body.Force})
+	return answer(w, d, err)
+}
+
+// export sends the file. One that breaks off while it is sent is cut off, which whoever reads it finds out.
+func (q *request) export(w http.ResponseWriter) error {
+	to, err := replay.ParsePoint(q.URL.Query().Get("at"), time.Now())
+	if err != nil {
+		return err
+	}
+	o := file.Options{To: to}
+	if log, ok := q.client.Log().(interface{ Identity() string }); ok {
+		o.Log = log.Identity()
+	}
+	out := &late{w: w}
+	_, err = file.Export(q.Context(), out, q.reader, q.hash, o)
+	if err != nil && out.began {
+		panic(http.ErrAbortHandler) // the status is sent: all that is left is to cut it off
+	}
+	return err
+}
+
+// late sends headers with the first byte, for until then there may be an error to tell.
+type late struct {
+	w     http.ResponseWriter
+	began bool
+}
+
+func (l *late) Write(b []byte) (int, error) {
+	if !l.began {
+		l.began = true
+		l.w.Header().Set("Content-Type", "application/zstd")
+		l.w.Header().Set("Content-Disposition", `attachment; filename="actor.history"`)
+	}
+	return l.w.Write(b)
+}
+
+// take is an import. The actor of the path is the one that is made.
+func (q *request) take(w http.ResponseWriter) error {
+	at, err := replay.ParsePoint(q.URL.Query().Get("at"), time.Now())
+	if err != nil {
+		return err
+	}
+	h, err := file.Read(http.MaxBytesReader(w, q.Body, MaxFile))
+	if err != nil {
+		return err
+	}
+	if kind := h.Header().GetActor().GetKind(); kind != q.kind {
+		return fmt.Errorf("%w: the file has an actor of kind %s, and not of kind %s", errInvalid, kind, q.kind)
+	}
+	d, err := restore.Fork(q.Context(), q.client, replay.NewReader(h, replay.Options{}), h.Hash(), at, restore.Target{Namespace: q.namespace, Key: q.key},
+		restore.Options{By: by, Log: h.Header().Log})
+	return answer(w, d, err)
+}
+
+func answer(w http.ResponseWriter, d *restore.Done, err error) error {
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	return json.NewEncoder(w).Encode(struct {
+		Position string `json:"position"`
+		From     string `json:"from"`
+		*restore.Done
+	}{d.Position.String(), d.From.String(), d})
+}
+
+// fail tells what went wrong, in the form of all errors of a gateway.
+func fail(w http.ResponseWriter, err error) {
+	status, group, code := http.StatusInternalServerError, "history", "failed"
+	var refused *actor.Error
+	switch {
+	case errors.As(err, &refused):
+		status, group, code = http.StatusBadRequest, refused.Group, refused.Code
+		if errors.Is(err, actor.ErrDuplicateKey) || errors.Is(err, actor.ErrConflict) {
+			status = http.StatusConflict
+		}
+	case errors.Is(err, errInvalid), errors.Is(err, file.ErrDamaged), errors.Is(err, file.ErrNewer):
+		status, code = http.StatusBadRequest, "invalid_request"
+	case errors.Is(err, replay.ErrPoint):
+		status, code = http.StatusBadRequest, "no_such_point"
+	case errors.Is(err, file.ErrUnknown):
+		status, code = http.StatusNotFound, "not_found"
+	case errors.Is(err, restore.ErrNothing):
+		status, code = http.StatusConflict, "nothing_to_restore"
+	case errors.Is(err, replay.ErrGone):
+		status, code = http.StatusGone, "gone"
+	case errors.Is(err, remote.ErrBusy):
+		status, code = http.StatusServiceUnavailable, "busy"
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]string{"group": group, "code": code, "message": err.Error()}) // the client is gone
+}

@@ -1,0 +1,82 @@
+package operate_test
+
+import (
+	"encoding/json"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/actorlog/actorlog/actors/actor"
+	"github.com/actorlog/actorlog/actors/actortest"
+	"github.com/actorlog/actorlog/examples/counter"
+	"github.com/actorlog/actorlog/replay/operate"
+)
+
+// An operator copies a counter, takes back what it did, and takes it elsewhere as a file.
+func TestHandler(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := actortest.New(t, counter.Register)
+		for i := range int64(3) {
+			_, err := counter.Increment.Call(t.Context(), counter.Kind.GetOrCreate(w.Client, "a", "1"), i+1)
+			require.NoError(t, err)
+		}
+		h := operate.Handler(w.Client)
+		do := func(method, path, body string) (int, string) {
+			r := httptest.NewRecorder()
+			h.ServeHTTP(r, httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body)))
+			return r.Code, r.Body.String()
+		}
+		count := func(key ...string) int64 {
+			n, err := counter.Get.Call(t.Context(), counter.Kind.Get(w.Client, key...), actor.None{})
+			require.NoError(t, err)
+			return n
+		}
+
+		status, body := do("POST", "/admin/fork/counter/a/1", `{"at": "2", "to": {"key": ["copy"]}, "reason": "what if"}`)
+		require.Equal(t, 200, status, body)
+		require.EqualValues(t, 3, count("copy"))
+		require.EqualValues(t, 6, count("a", "1"))
+
+		status, body = do("POST", "/admin/undo/counter/a/1", ``)
+		require.Equal(t, 200, status, body)
+		var undone struct {
+			Position, From string
+			Undone         []struct{ Action string }
+		}
+		require.NoError(t, json.Unmarshal([]byte(body), &undone))
+		require.Len(t, undone.Undone, 1)
+		require.NotEmpty(t, undone.Position+undone.From)
+		require.EqualValues(t, 3, count("a", "1"))
+
+		status, exported := do("GET", "/admin/export/counter/a/1?at=3", "")
+		require.Equal(t, 200, status)
+		status, body = do("POST", "/admin/import/counter/there", exported)
+		require.Equal(t, 200, status, body)
+		require.EqualValues(t, 6, count("there"))
+
+		for _, wrong := range []struct {
+			method, path, body string
+			status             int
+			code               string
+		}{
+			{"POST", "/admin/fork/counter/a/1", `{"to": {"key": ["copy"]}}`, 409, "duplicate_key"},
+			{"POST", "/admin/fork/counter/a/1", `{}`, 400, "invalid_request"},
+			{"POST", "/admin/fork/counter/a/1", `{"too": 1}`, 400, "invalid_request"},
+			{"POST", "/admin/fork/counter/nobody", `{"to": {"key": ["x"]}}`, 409, "nothing_to_restore"},
+			{"POST", "/admin/undo/counter/a/1", `{"to": "99"}`, 400, "no_such_point"},
+			{"POST", "/admin/undo/counter/nobody", ``, 409, "nothing_to_restore"},
+			{"GET", "/admin/export/counter/nobody", ``, 404, "not_found"},
+			{"POST", "/admin/import/counter/x", `no file`, 400, "invalid_request"},
+			{"POST", "/admin/import/other/x", exported, 400, "invalid_request"},
+			{"POST", "/admin/fork", ``, 400, "invalid_request"},
+		} {
+			status, body := do(wrong.method, wrong.path, wrong.body)
+			require.Equal(t, wrong.status, status, wrong.path+body)
+			require.Contains(t, body, `"code":"`+wrong.code+`"`, wrong.path)
+		}
+	})
+}
