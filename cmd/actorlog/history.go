@@ -17,16 +17,21 @@ type historyCmd struct {
 	ofActor
 	Since  string `help:"First event: a position (3:5310), the number of an event (7), a time (2026-11-23T06:31:04Z), or how long ago (15m)." placeholder:"POINT"`
 	Grep   string `help:"Only events whose JSON, as --json prints it, matches this regular expression." placeholder:"REGEXP"`
-	Limit  int    `help:"How many of the newest events; 0 is all." default:"50"`
+	Limit  *int   `help:"How many of the newest events; 0 is all. Default: 50, and all with --since." placeholder:"N"`
 	Follow bool   `short:"f" help:"Go on with what happens from now on."`
 	JSON   bool   `name:"json" help:"JSON lines."`
 }
 
 // Run implements the command.
 func (c *historyCmd) Run(ctx context.Context, log *zap.Logger) error {
-	q := replay.Query{Limit: c.Limit, Follow: c.Follow}
-	if c.Limit < 0 {
-		return fmt.Errorf("--limit: want how many events, or 0 for all, not %d", c.Limit)
+	q := replay.Query{Follow: c.Follow}
+	switch {
+	case c.Limit == nil && c.Since == "":
+		q.Limit = 50
+	case c.Limit != nil && *c.Limit < 0:
+		return fmt.Errorf("--limit: want how many events, or 0 for all, not %d", *c.Limit)
+	case c.Limit != nil:
+		q.Limit = *c.Limit
 	}
 	var err error
 	if q.Since, err = point("--since", c.Since); err != nil {
