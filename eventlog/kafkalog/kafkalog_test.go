@@ -279,7 +279,7 @@ func TestJoin_MemberVanishesWhileItJoins(t *testing.T) {
 	}
 	t.Run("embedded", func(t *testing.T) {
 		t.Parallel()
-		vanish(t, startEmbedded(t, t.TempDir()).Addr(), 2*time.Second)
+		vanish(t, startEmbedded(t, t.TempDir()).Addr(), 4*time.Second)
 	})
 	t.Run("kafka", func(t *testing.T) {
 		t.Parallel()
@@ -290,7 +290,7 @@ func TestJoin_MemberVanishesWhileItJoins(t *testing.T) {
 // Whoever leaves need not wait for a member that takes its time to release.
 func TestJoin_LeavesWhileOthersRelease(t *testing.T) {
 	t.Parallel()
-	cfg := Config{Prefix: prefix(), Partitions: 8, SessionTimeout: time.Second, RebalanceTimeout: 5 * time.Minute}
+	cfg := Config{Prefix: prefix(), Partitions: 8, SessionTimeout: 4 * time.Second, RebalanceTimeout: 5 * time.Minute}
 	addr := startEmbedded(t, t.TempDir()).Addr()
 	s := &shares{t: t, owner: make(map[int32]string)}
 	leave := s.join(open(t, addr, cfg), "quick")
@@ -316,7 +316,7 @@ func TestJoin_LeavesWhileOthersRelease(t *testing.T) {
 	s.eventually(map[string]int{"quick": 4, "slow": 4})
 	leaveThird := s.join(open(t, addr, cfg), "third")
 	<-releasing
-	time.Sleep(time.Second) // the others join again, which ends when the slow one does
+	time.Sleep(2 * time.Second) // the others join again, as their next heartbeat tells them, which ends when the slow one does
 	left := make(chan struct{})
 	go func() {
 		leave()
