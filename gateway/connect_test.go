@@ -222,6 +222,8 @@ func TestConnect(t *testing.T) {
 		t.Parallel()
 		s := w.connect("shout")
 		s.subscribe("shout")
+		s.call(0, "increment", `[1]`) // a subscription has no answer, but what comes after it has
+		s.expect(`ActionResponse 0 1`)
 		w.do("POST", "/actors/counter/shout/actions/shout", "1048577")
 		reason, _ := s.closed()
 		require.Equal(t, "1011 message.outgoing_too_long", reason)
