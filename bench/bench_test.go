@@ -27,6 +27,7 @@ func TestHistory(t *testing.T) {
 	h, err := writeHistory(t.Context(), log, 5*keyCount)
 	require.NoError(t, err)
 	require.NoError(t, h.fold(t.Context()))
+	require.NoError(t, h.verify(t.Context()), "and one that its code would have made")
 	require.NoError(t, h.checkpoint(t.Context(), keys[0].shard))
 	r := replay.NewReader(log, replay.Options{})
 	a, err := r.Head(t.Context(), keys[0].hash)

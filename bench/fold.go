@@ -11,16 +11,20 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/actorlog/actorlog/actors/actor"
 	"github.com/actorlog/actorlog/actors/machine"
 	"github.com/actorlog/actorlog/eventlog"
+	"github.com/actorlog/actorlog/examples/counter"
 	"github.com/actorlog/actorlog/internal/jsonpatch"
+	"github.com/actorlog/actorlog/replay"
 	"github.com/actorlog/actorlog/replay/evidence"
+	"github.com/actorlog/actorlog/replay/verify"
 	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
 
 // fold measures the reading of a history: by a raw consumer, by our tail, and with everything that
-// makes states of it. The three take turns; the median of their rounds counts.
+// makes states of it; and by verification. They take turns; the median of their rounds counts.
 func (b *bench) fold(ctx context.Context, prefix string, h *history) error {
 	b.report.progress("fold: raw consume, tail and fold of %d events, %d rounds", h.events, b.rounds)
 	ways := []struct {
@@ -30,6 +34,7 @@ func (b *bench) fold(ctx context.Context, prefix string, h *history) error {
 		{"raw-consume", func(ctx context.Context) error { return b.rawConsume(ctx, prefix+"."+eventlog.Events.String(), h) }},
 		{"tail", func(ctx context.Context) error { return h.tail(ctx, func([]eventlog.Record) error { return nil }) }},
 		{"fold", h.fold},
+		{"verify", h.verify},
 		{"audit", h.audit},
 	}
 	took := make([][]time.Duration, len(ways))
@@ -218,6 +223,17 @@ func (h *history) fold(ctx context.Context) error {
 	wg.Wait()
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
+	}
+	return err
+}
+
+// verify runs all of the history again, on the code that it is of.
+func (h *history) verify(ctx context.Context) error {
+	registry := actor.NewRegistry()
+	counter.Register(registry)
+	s, err := verify.All(ctx, replay.NewReader(h.log, replay.Options{}), 0, 0, verify.Config{Registry: registry})
+	if err == nil && s.Same != h.events {
+		err = fmt.Errorf("of %d events %d are the same: %v", h.events, s.Same, s.Reasons)
 	}
 	return err
 }
