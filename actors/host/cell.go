@@ -313,9 +313,11 @@ func (s *shard) restored(c *cell) {
 	}
 }
 
-// touch notes that the actor was needed. c.mu is held.
+// touch notes that the actor was needed, or was told to leave memory: then it does when somebody next looks. c.mu is held.
 func (c *cell) touch(it item) {
 	if it.action.GetSleep() == nil {
 		c.used = time.Now()
+	} else {
+		c.used = time.Time{}
 	}
 }

@@ -29,6 +29,7 @@ func (s *shard) checkpoint(ctx context.Context) error {
 	if len(s.dirty) == 0 && s.ackNext == s.marked {
 		s.ackMu.Unlock()
 		s.cellsMu.Unlock()
+		s.checkpointed.Store(began.UnixMilli()) // it is as good as new
 		return nil
 	}
 	// One instant: every outcome below ackNext is in some actor's durable, and every action

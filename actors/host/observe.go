@@ -42,7 +42,8 @@ type ShardStats struct {
 	Awake, Actors int64
 	// Schedules that stand; Parked actions that were set aside and wait for an operator.
 	Schedules, Parked int
-	// Opened is when the shard began to serve, Checkpointed when its last checkpoint was taken, zero if none was in this term.
+	// Opened is when the shard began to serve, Checkpointed when its last checkpoint was taken, or nothing was to be written since the one
+	// before; zero if neither was in this term.
 	Opened, Checkpointed time.Time
 }
 

@@ -41,6 +41,9 @@ type cli struct {
 	Undo     undoCmd     `cmd:"" help:"Give an actor the state that it had before, by an action that is recorded. Workers must run."`
 	Export   exportCmd   `cmd:"" help:"Write the history of an actor to a file, which history, state, diff, step, why, verify and import read without brokers."`
 	Import   importCmd   `cmd:"" help:"Make an actor of what another one was, in a file that export wrote. Workers must run."`
+	Actors   actorsCmd   `cmd:"" help:"List actors, show one, wake it, put it to sleep, end it."`
+	Topics   topicsCmd   `cmd:"" help:"What topics there are, and which rights the programs need on them."`
+	Doctor   doctorCmd   `cmd:"" help:"Check brokers, topics, rights, clocks, versions and lag, and say what to do."`
 	app.Log  `group:"Logs"`
 }
 

@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/actorlog/actorlog/cmd/internal/app"
+	"github.com/actorlog/actorlog/web"
 )
 
 type cli struct {
@@ -16,6 +17,7 @@ type cli struct {
 	app.Gateway `group:"Gateway"`
 	app.Quotas  `group:"Limits"`
 	app.Ops     `group:"Operation"`
+	Examples    bool `group:"Gateway" help:"Serve the example pages, below /examples/, to browsers: the workers must be those of cmd/worker." env:"ACTORLOG_EXAMPLES"`
 	app.Log     `group:"Logs"`
 }
 
@@ -37,6 +39,9 @@ func (c *cli) Run(ctx context.Context, log *zap.Logger) error {
 	}
 	defer brokers.Close()
 	c.Gateway.Quotas = c.Quotas
+	if c.Examples {
+		c.Gateway.Before = web.Handler
+	}
 	return c.Gateway.Run(ctx, brokers, l, p)
 }
 

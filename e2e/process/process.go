@@ -107,6 +107,9 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
+// Output is what the program has printed.
+func (p *Process) Output() string { return p.out.String() }
+
 // Done is closed when the program has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 

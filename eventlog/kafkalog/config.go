@@ -134,6 +134,8 @@ type SASL struct {
 	Mechanism string
 	User      string
 	Password  string
+	// Credential, if set, is asked for the password at every connection instead, so that it can change. It must be safe for concurrent use.
+	Credential func() (password string, err error)
 }
 
 // EventListener is told of what happens in a Log. Its functions may be nil, must not
@@ -257,13 +259,28 @@ func (s SASL) mechanism() (sasl.Mechanism, error) {
 	case "":
 		return nil, nil
 	case "PLAIN":
-		return plain.Auth{User: s.User, Pass: s.Password}.AsMechanism(), nil
+		return plain.Plain(func(context.Context) (plain.Auth, error) {
+			password, err := s.password()
+			return plain.Auth{User: s.User, Pass: password}, err
+		}), nil
 	case "SCRAM-SHA-256":
-		return scram.Auth{User: s.User, Pass: s.Password}.AsSha256Mechanism(), nil
+		return scram.Sha256(s.scram), nil
 	case "SCRAM-SHA-512":
-		return scram.Auth{User: s.User, Pass: s.Password}.AsSha512Mechanism(), nil
+		return scram.Sha512(s.scram), nil
 	}
 	return nil, fmt.Errorf("SASL mechanism %q: use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", s.Mechanism)
+}
+
+func (s SASL) scram(context.Context) (scram.Auth, error) {
+	password, err := s.password()
+	return scram.Auth{User: s.User, Pass: password}, err
+}
+
+func (s SASL) password() (string, error) {
+	if s.Credential == nil {
+		return s.Password, nil
+	}
+	return s.Credential()
 }
 
 // dialTimeout bounds how long a connection may take to make, proxy and TLS included.

@@ -37,6 +37,9 @@ func read(root string) (*token.FileSet, []source, error) {
 			if name != root && (base == "testdata" || base == "node_modules" || strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_")) {
 				return filepath.SkipDir
 			}
+			if _, err := os.Stat(filepath.Join(name, "go.mod")); name != root && err == nil {
+				return filepath.SkipDir // a module of its own
+			}
 			return nil
 		}
 		if filepath.Ext(base) != ".go" {

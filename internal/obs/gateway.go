@@ -16,7 +16,7 @@ func (m *Metrics) Gateway() gateway.EventListener {
 	took := m.histograms("actorlog_gateway_request_seconds", "From the headers of a request to the last byte of its answer; not of sockets and event streams.", "route")
 	opened := m.counters("actorlog_gateway_sessions_opened_total", "Sockets that were accepted.", "route")
 	lasted := m.histogram("actorlog_gateway_session_seconds", "How long sockets were open.", []float64{.1, 1, 10, 60, 600, 3600, 14400, 86400})
-	slow := m.counters("actorlog_gateway_slow_consumers_total", "Sockets and event streams that were closed because they read too slowly.", "route")
+	slow := m.counter("actorlog_gateway_slow_consumers_total", "Sockets and event streams that were closed because they read too slowly.")
 	bad := m.counters("actorlog_gateway_bad_input_total", "Requests and messages that were refused for what they contain.", "route")
 	streams := m.counters("actorlog_gateway_streams_total", "Event streams that began: fresh, recovered (all that was missed is sent), or lost (that is not to be had any more).", "resume")
 	resumed := m.histograms("actorlog_gateway_stream_start_seconds", "From asking for an event stream until it begins.", "resume")
@@ -35,7 +35,7 @@ func (m *Metrics) Gateway() gateway.EventListener {
 		},
 		SessionOpened: func(e gateway.SessionInfo) { opened.WithLabelValues(e.Route).Inc() },
 		SessionClosed: func(e gateway.SessionInfo) { observe(lasted, e.Duration) },
-		SlowConsumer:  func(e gateway.SessionInfo) { slow.WithLabelValues(e.Route).Inc() },
+		SlowConsumer:  func(gateway.SessionInfo) { slow.Inc() },
 		BadInput:      func(e gateway.BadInputInfo) { bad.WithLabelValues(e.Route).Inc() },
 		StreamOpened: func(e gateway.StreamInfo) {
 			streams.WithLabelValues(e.Resume).Inc()

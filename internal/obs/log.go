@@ -12,6 +12,11 @@ type LogEvents struct {
 	Rebalanced func(what string, partitions []int32)
 }
 
+// Partitions tells how many shards there are.
+func (m *Metrics) Partitions(n int32) {
+	m.gauge("actorlog_log_partitions", "Shards that there are: partitions of the topics.", func() float64 { return float64(n) })
+}
+
 // Log is a listener for the log of a process.
 func (m *Metrics) Log() LogEvents {
 	failed := m.counters("actorlog_log_append_failures_total", "Appends that ended with an error; the record may have been written all the same.", "topic")

@@ -32,6 +32,17 @@ func (m *Metrics) Worker(log *zap.Logger) host.EventListener {
 	bad := m.counters("actorlog_worker_bad_records_total", "Records that were passed over because they cannot be read.", "topic")
 	broken := m.counter("actorlog_worker_broken_actors_total", "Actors that were taken out of service because their history cannot be applied.")
 	actions := m.actions()
+	// What has not happened yet is shown as 0.
+	for _, result := range []string{"released", "failed"} {
+		closed.WithLabelValues(result)
+	}
+	for _, result := range []string{"ok", "failed"} {
+		checkpoints.WithLabelValues(result)
+	}
+	failures.WithLabelValues("")
+	for _, t := range eventlog.Topics() {
+		bad.WithLabelValues(t.String())
+	}
 	return host.EventListener{
 		ShardOpened: func(e host.ShardOpened) {
 			claims.Inc()

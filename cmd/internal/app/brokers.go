@@ -31,10 +31,28 @@ type Brokers struct {
 	ReplicationFactor int16    `help:"Replication factor of topics that are created; 0 is the brokers' default." default:"0" env:"ACTORLOG_REPLICATION_FACTOR"`
 	KafkaTLS          bool     `help:"Connect to the brokers over TLS." env:"ACTORLOG_KAFKA_TLS"`
 	KafkaCA           string   `help:"File with the certificate authority of the brokers, PEM. Default: the system's." type:"existingfile" env:"ACTORLOG_KAFKA_CA"`
+	KafkaCert         string   `help:"Certificate file, PEM, with which this program proves to the brokers who it is (mTLS). Read anew when it changes." type:"existingfile" env:"ACTORLOG_KAFKA_CERT"`
+	KafkaKey          string   `help:"Private key file of --kafka-cert, PEM. Read anew when it changes." type:"existingfile" env:"ACTORLOG_KAFKA_KEY"`
 	BrokerProxy       string   `help:"SOCKS5 proxy through which the brokers are reached: socks5://host:port, or with user:password@ before the host; better given in the environment then." placeholder:"URL" env:"ACTORLOG_BROKER_PROXY"`
 	SASLMechanism     string   `help:"PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty for none." name:"sasl-mechanism" env:"ACTORLOG_SASL_MECHANISM"`
 	SASLUser          string   `help:"SASL user." name:"sasl-user" env:"ACTORLOG_SASL_USER"`
-	SASLPassword      string   `help:"SASL password. Better given in the environment." name:"sasl-password" env:"ACTORLOG_SASL_PASSWORD"`
+	SASLPassword      string   `help:"SASL password. Not on the command line, which everybody on the machine sees: in the environment, or better in a file." name:"sasl-password" env:"ACTORLOG_SASL_PASSWORD"`
+	SASLPasswordFile  string   `help:"File with the SASL password. Read anew when it changes." name:"sasl-password-file" type:"existingfile" env:"ACTORLOG_SASL_PASSWORD_FILE"`
+}
+
+// Validate checks the flags; kong calls it.
+func (b Brokers) Validate() error {
+	switch {
+	case (b.KafkaCert == "") != (b.KafkaKey == ""):
+		return errors.New("--kafka-cert and --kafka-key go together")
+	case b.KafkaCert != "" && !b.KafkaTLS:
+		return errors.New("--kafka-cert is given without --kafka-tls")
+	case b.SASLPassword != "" && b.SASLPasswordFile != "":
+		return errors.New("--sasl-password and --sasl-password-file exclude each other")
+	case b.SASLMechanism == "" && (b.SASLUser != "" || b.SASLPassword != "" || b.SASLPasswordFile != ""):
+		return errors.New("a SASL user or password is given without --sasl-mechanism")
+	}
+	return nil
 }
 
 // Open connects to the brokers and makes or checks the topics.
@@ -55,7 +73,12 @@ func (b Brokers) OpenFor(ctx context.Context, t Topics, p *Process) (EventLog, e
 	events := p.Metrics.Log()
 	cfg.Registerer, cfg.Tracing = p.Metrics.Registerer(), p.Tracing
 	cfg.Listener.AppendFailed, cfg.Listener.Rebalanced = events.AppendFailed, events.Rebalanced
-	return t.open(ctx, cfg)
+	l, err := t.open(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	p.Metrics.Partitions(l.Partitions())
+	return l, nil
 }
 
 func (t Topics) open(ctx context.Context, cfg kafkalog.Config) (EventLog, error) {
@@ -73,6 +96,13 @@ func (b Brokers) config(t Topics, role string, log *zap.Logger) (kafkalog.Config
 		Proxy: b.BrokerProxy,
 		SASL:  kafkalog.SASL{Mechanism: b.SASLMechanism, User: b.SASLUser, Password: b.SASLPassword},
 	}
+	if b.SASLPasswordFile != "" {
+		password, err := watchPassword(log, b.SASLPasswordFile, "--sasl-password-file")
+		if err != nil {
+			return cfg, err
+		}
+		cfg.SASL.Credential = func() (string, error) { return password.get(), nil }
+	}
 	if b.KafkaCA != "" && !b.KafkaTLS {
 		return cfg, errors.New("--kafka-ca is given without --kafka-tls")
 	}
@@ -87,6 +117,13 @@ func (b Brokers) config(t Topics, role string, log *zap.Logger) (kafkalog.Config
 			if !cfg.TLS.RootCAs.AppendCertsFromPEM(pem) {
 				return cfg, fmt.Errorf("reading --kafka-ca: %s holds no certificate", b.KafkaCA)
 			}
+		}
+		if b.KafkaCert != "" {
+			pair, err := watchCertificate(log, b.KafkaCert, b.KafkaKey, "--kafka-cert and --kafka-key")
+			if err != nil {
+				return cfg, err
+			}
+			cfg.TLS.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return pair.get(), nil }
 		}
 	}
 	t.configure(&cfg)

@@ -128,7 +128,7 @@ func (g Gateway) tls(log *zap.Logger) (*tls.Config, error) {
 	if g.TLSCert == "" {
 		return nil, nil
 	}
-	certificate, err := watchCertificate(log, g.TLSCert, g.TLSKey)
+	certificate, err := watchCertificate(log, g.TLSCert, g.TLSKey, "--tls-cert and --tls-key")
 	if err != nil {
 		return nil, err
 	}

@@ -3,8 +3,10 @@ package app
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -84,13 +86,28 @@ func (w *watched[T]) read() error {
 }
 
 // watchCertificate is a certificate and its key, PEM.
-func watchCertificate(log *zap.Logger, cert, key string) (*watched[*tls.Certificate], error) {
+func watchCertificate(log *zap.Logger, cert, key, flags string) (*watched[*tls.Certificate], error) {
 	w, err := watch(log, func(texts [][]byte) (*tls.Certificate, error) {
 		pair, err := tls.X509KeyPair(texts[0], texts[1])
 		return &pair, err
 	}, cert, key)
 	if err != nil {
-		return nil, fmt.Errorf("reading --tls-cert and --tls-key: %w", err)
+		return nil, fmt.Errorf("reading %s: %w", flags, err)
+	}
+	return w, nil
+}
+
+// watchPassword is a password, which a line feed after it is not part of.
+func watchPassword(log *zap.Logger, path, flag string) (*watched[string], error) {
+	w, err := watch(log, func(texts [][]byte) (string, error) {
+		password := strings.TrimRight(string(texts[0]), "\r\n")
+		if password == "" {
+			return "", errors.New("the file is empty")
+		}
+		return password, nil
+	}, path)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", flag, err)
 	}
 	return w, nil
 }
