@@ -200,6 +200,9 @@ func (r *report) ratios() []ratio {
 		if audit := r.find("audit", nil); audit != nil {
 			add("events a second, audit / raw consume")(audit.EventsPerS/raw.EventsPerS, 0, 0)
 		}
+		if verify := r.find("verify", nil); verify != nil {
+			add("events a second, verify / raw consume")(verify.EventsPerS/raw.EventsPerS, 0, 0)
+		}
 	}
 	for _, way := range []struct{ name, read, what string }{
 		{"past-fold", "past-read", "a fold of all its actors"},
@@ -292,7 +295,7 @@ func (r *report) finish() {
 			}
 			return []any{c.Name, c.Callers, us(c.P50us), us(c.P99us), c.Sockets, ms(c.RecoveredP50Ms), ms(c.RecoveredP99Ms), ms(c.RecoveredMs)}
 		})
-	r.section("Reading events from the log", []string{"raw-consume", "tail", "fold", "audit"},
+	r.section("Reading events from the log", []string{"raw-consume", "tail", "fold", "verify", "audit"},
 		[]string{"", "events", "events/s"},
 		func(c *result) []any { return []any{c.Name, *c.Events, number(c.EventsPerS)} })
 	r.section("Looking at the past, in one shard", []string{"past-read", "past-fold", "past-head", "past-read-half", "past-middle", "past-chain", "past-newest"},
