@@ -9,11 +9,11 @@ ARG VERSION=dev
 ARG TARGETOS TARGETARCH
 ENV CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
-    mkdir -p /out/data && \
-    go build -trimpath -buildvcs=false -ldflags "-s -w -X github.com/actorlog/actorlog/cmd/internal/app.release=$VERSION" -o /out/ ./cmd/...
+    mkdir -p /out/bin /out/data && \
+    go build -trimpath -buildvcs=false -ldflags "-s -w -X github.com/actorlog/actorlog/cmd/internal/app.release=$VERSION" -o /out/bin/ ./cmd/...
 
 FROM gcr.io/distroless/static-debian12:nonroot
-COPY --from=build /out/actorlog /out/gateway /out/worker /out/projector /
+COPY --from=build /out/bin/ /
 COPY --from=build --chown=65532:65532 /out/data /data
 USER 65532:65532
 VOLUME /data
