@@ -83,9 +83,13 @@ func TestOperate(t *testing.T) {
 		require.Zero(t, code, "%v: %s", args, out)
 		return out
 	}
-	out, code := ask("doctor")
+	var out string
+	var code int
+	require.Eventually(t, func() bool { // the broker starts
+		out, code = ask("doctor")
+		return strings.Contains(out, "UNKNOWN_TOPIC")
+	}, time.Minute, 100*time.Millisecond)
 	require.Equal(t, 1, code)
-	require.Contains(t, out, "UNKNOWN_TOPIC")
 	require.Contains(t, out, "do: actorlog topics make")
 	require.Contains(t, must("topics", "make"), "8 partitions")
 	out, code = ask("doctor")
