@@ -49,6 +49,9 @@ func (f *Fence) Epoch() int64 { return f.epoch }
 // Version of the worker whose claim is in force.
 func (f *Fence) Version() uint64 { return f.version }
 
+// Last is the place of the last record of the term that follows on those before it: with Epoch and Version, what NewFence takes to go on from here.
+func (f *Fence) Last() int64 { return f.last }
+
 // Certain says whether it is known which records count from here on.
 func (f *Fence) Certain() bool { return f.certain }
 
