@@ -16,6 +16,7 @@ import (
 	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/eventlog/kafkalog"
 	"github.com/actorlog/actorlog/examples/refunds"
+	"github.com/actorlog/actorlog/projection/chsink"
 	"github.com/actorlog/actorlog/web"
 )
 
@@ -45,6 +46,8 @@ type cli struct {
 	Topics   topicsCmd   `cmd:"" help:"What topics there are, and which rights the programs need on them."`
 	Doctor   doctorCmd   `cmd:"" help:"Check brokers, topics, rights, clocks, versions and lag, and say what to do."`
 	app.Log  `group:"Logs"`
+
+	Projection projectionCmd `cmd:"" help:"See, rebuild and switch the projection of the log in ClickHouse."`
 }
 
 // Embedded flags: the broker in this process.
@@ -68,6 +71,9 @@ type devCmd struct {
 	app.Ops     `group:"Operation"`
 	TLS         bool   `group:"Gateway" help:"Serve HTTPS with HTTP/2, with a certificate for localhost that is signed by itself and kept with the data." env:"ACTORLOG_TLS"`
 	Seed        string `group:"Examples" help:"Have something happen to example actors first: refunds, in which docs/debugging.md looks for a bug." enum:",refunds" default:""`
+
+	app.ClickHouse `group:"ClickHouse"`
+	app.Projector  `group:"ClickHouse"`
 }
 
 // Run implements the command.
@@ -100,6 +106,13 @@ func (c *devCmd) Run(ctx context.Context, log *zap.Logger) error {
 		return err
 	}
 	defer brokers.Close()
+	var db *chsink.DB
+	if c.ClickHouse.Given() {
+		if db, err = c.ClickHouse.Open(c.Policy(), log); err != nil {
+			return err
+		}
+		defer db.Close()
+	}
 
 	// The gateway stops first, so that what its clients wait for is still answered.
 	workerCtx, stopWorker := context.WithCancel(context.WithoutCancel(ctx))
@@ -113,6 +126,9 @@ func (c *devCmd) Run(ctx context.Context, log *zap.Logger) error {
 	})
 	if c.Seed != "" {
 		group.Go(func() error { return seed(gatewayCtx, brokers, log) })
+	}
+	if db != nil {
+		group.Go(func() error { return c.Projector.Run(workerCtx, brokers, db, p) })
 	}
 	group.Go(func() error {
 		defer stopWorker()

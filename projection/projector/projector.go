@@ -1,0 +1,249 @@
+// Package projector carries the log into a [projection.Sink]: it reads the events of all shards, folds them into rows, and writes these in batches.
+//
+// It owns batches, the cache of actors, retries and the lag. What rows say is package projection's, and how they are kept that of the sink. Nothing
+// waits for it: when the sink is away it tries again, reads no further, and holds no more than two batches and its cache.
+//
+//	Tail --records--> fold --full, or old enough--> write --acknowledged--> places
+//	                    ^                             |
+//	                    +------- cache of actors -----+ what is not acknowledged stays in it
+//
+// # Where it goes on
+//
+// A sink says how far each shard is. Of the actors, only those that were used last are in memory; any other one is loaded from the sink when a record is about it. It may
+// be ahead of its shard's place, when a projector died before it had written that, or another one is at work: then it has the outcome, and its row is written.
+package projector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/actorlog/actorlog/eventlog"
+	"github.com/actorlog/actorlog/projection"
+)
+
+// Config of a Projector. The zero value works.
+type Config struct {
+	// A batch is written when it has MaxRows events, or MaxBytes, or is MaxDelay old and nothing else is being written.
+	// Default 65,536, 32 MiB, and 1 s.
+	MaxRows, MaxBytes int
+	MaxDelay          time.Duration
+	// CacheBytes is about how much memory actors may take that are written. Default 64 MiB.
+	CacheBytes int
+	// RetryAfter is the pause before a batch is written again; it doubles up to MaxRetry. Default 100 ms and 10 s.
+	RetryAfter, MaxRetry time.Duration
+	// WriteTimeout bounds one attempt to write a batch, or to load actors. Default 2 min.
+	WriteTimeout time.Duration
+	// Events hears what happens. Default: nobody.
+	Events EventListener
+}
+
+func (c *Config) setDefaults() {
+	if c.MaxRows <= 0 {
+		c.MaxRows = 1 << 16
+	}
+	if c.MaxBytes <= 0 {
+		c.MaxBytes = 32 << 20
+	}
+	if c.MaxDelay <= 0 {
+		c.MaxDelay = time.Second
+	}
+	if c.CacheBytes <= 0 {
+		c.CacheBytes = 64 << 20
+	}
+	if c.RetryAfter <= 0 {
+		c.RetryAfter = 100 * time.Millisecond
+	}
+	if c.MaxRetry <= 0 {
+		c.MaxRetry = 10 * time.Second
+	}
+	if c.WriteTimeout <= 0 {
+		c.WriteTimeout = 2 * time.Minute
+	}
+}
+
+// EventListener hears what a projector does. Its functions may be nil, may be called by several goroutines, and must not block.
+type EventListener struct {
+	// Written: a batch is safe.
+	Written func(events, actors, bytes int, took time.Duration)
+	// Retry: the sink did not do what it was asked, and will be asked again. It is called at every attempt.
+	Retry func(doing string, attempt int, err error)
+	// Gap: events from the one offset up to the other have expired before they were projected.
+	Gap func(shard int32, from, to int64)
+	// ActorBroken: an actor's events cannot be read any further.
+	ActorBroken func(id string, why string)
+}
+
+// Lag is how far one shard is projected.
+type Lag struct {
+	Shard int32
+	// Next record of events to project, and the end of them when it was last looked.
+	Next, End int64
+}
+
+// Records that are to be projected yet, claims and steps included.
+func (l Lag) Records() int64 { return max(l.End-l.Next, 0) }
+
+// Projector carries one log into one sink.
+type Projector struct {
+	log  eventlog.Log
+	sink projection.Sink
+	cfg  Config
+	// next and ends are by shard; -1 as long as it is not known.
+	next, ends []atomic.Int64
+}
+
+// New makes a Projector, which begins with [Projector.Run].
+func New(log eventlog.Log, sink projection.Sink, cfg Config) *Projector {
+	cfg.setDefaults()
+	p := &Projector{log: log, sink: sink, cfg: cfg, next: make([]atomic.Int64, log.Partitions()), ends: make([]atomic.Int64, log.Partitions())}
+	for i := range p.next {
+		p.next[i].Store(-1)
+		p.ends[i].Store(-1)
+	}
+	return p
+}
+
+// Lag of all shards of which it is known. It is safe for concurrent use.
+func (p *Projector) Lag() []Lag {
+	all := make([]Lag, 0, len(p.next))
+	for i := range p.next {
+		if next, end := p.next[i].Load(), p.ends[i].Load(); next >= 0 && end >= 0 {
+			all = append(all, Lag{Shard: int32(i), Next: next, End: end})
+		}
+	}
+	return all
+}
+
+// Run projects until ctx ends; then it returns nil. An error says that it cannot go on: the log cannot be read, has records of a newer version, or is shorter than what
+// was projected of it. It is called once.
+func (p *Projector) Run(ctx context.Context) error {
+	r, err := p.open(ctx)
+	if err != nil {
+		return ended(ctx, err)
+	}
+	defer r.tail.Close()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return r.read(ctx) })
+	group.Go(func() error { return p.write(ctx, r) })
+	group.Go(func() error { return p.measure(ctx) })
+	return ended(ctx, group.Wait())
+}
+
+// ended turns the end of a context into a peaceful one.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
+		return nil
+	}
+	return err
+}
+
+// errBehind says that the log is not the one that was projected.
+var errBehind = errors.New("the log ends before what was projected of it: was it restored from a copy? Rebuild the projection")
+
+// open finds out where to begin.
+func (p *Projector) open(ctx context.Context) (*reader, error) {
+	var places []projection.Place
+	err := p.retry(ctx, "asking how far the projection is", func(ctx context.Context) (err error) {
+		places, err = p.sink.Places(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	tail, err := p.log.Tail(eventlog.Events)
+	if err != nil {
+		return nil, fmt.Errorf("opening a tail of events: %w", err)
+	}
+	r := newReader(p, tail)
+	known := make(map[int32]projection.Place, len(places))
+	for _, place := range places {
+		known[place.Shard] = place
+	}
+	for shard := range p.log.Partitions() {
+		place, ok := known[shard]
+		if !ok {
+			place = projection.Start(shard)
+		}
+		if err := r.begin(ctx, place); err != nil {
+			tail.Close()
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// retry calls f until it succeeds or ctx ends.
+func (p *Projector) retry(ctx context.Context, doing string, f func(context.Context) error) error {
+	pause := p.cfg.RetryAfter
+	for attempt := 1; ; attempt++ {
+		limited, cancel := context.WithTimeout(ctx, p.cfg.WriteTimeout)
+		err := f(limited)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if p.cfg.Events.Retry != nil {
+			p.cfg.Events.Retry(doing, attempt, err)
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		pause = min(2*pause, p.cfg.MaxRetry)
+	}
+}
+
+// write writes batches in order.
+func (p *Projector) write(ctx context.Context, r *reader) error {
+	for {
+		var b *batch
+		select {
+		case b = <-r.full:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		began := time.Now()
+		err := p.retry(ctx, "writing a batch", func(ctx context.Context) error { return p.sink.Write(ctx, &b.Batch) })
+		if err != nil {
+			return err
+		}
+		for _, place := range b.Places {
+			p.next[place.Shard].Store(place.Next)
+		}
+		if p.cfg.Events.Written != nil {
+			p.cfg.Events.Written(len(b.Events), len(b.Actors), b.Bytes, time.Since(began))
+		}
+		r.acknowledged.Store(b.number)
+		b.empty()
+		r.free <- b // never blocks: there are as many batches as it has room for
+	}
+}
+
+// measureEvery is how often the ends of the shards are looked for.
+const measureEvery = 2 * time.Second
+
+// measure looks where the shards end, for the lag.
+func (p *Projector) measure(ctx context.Context) error {
+	for {
+		for shard := range p.log.Partitions() {
+			// What cannot be asked now keeps its last answer.
+			if _, end, err := p.log.Bounds(ctx, eventlog.Events, shard); err == nil {
+				p.ends[shard].Store(end)
+			}
+		}
+		select {
+		case <-time.After(measureEvery):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,31 @@
+package projection
+
+import (
+	"context"
+
+	"github.com/actorlog/actorlog/schemas"
+)
+
+// Sink is where rows go. A Sink is used by one goroutine at a time.
+//
+// A Sink keeps one row per position and per actor, whatever is written how often. Who reads from it sees no row twice at any moment, also
+// between the writing of a batch and the end of that, and after a crash there.
+type Sink interface {
+	// Places returns how far shards have come. Of those that have not begun there is none.
+	Places(ctx context.Context) ([]Place, error)
+	// Load returns those of the actors that have a row. Each is at or after the places.
+	Load(ctx context.Context, actors []schemas.Hash) ([]Actor, error)
+	// Write writes events, then actors, then places, each when the one before is safe: so a place says that all before it is written, and an actor that is
+	// ahead of its shard's place tells that its events up to there are. Any error may mean that some of it is written; the same batch can be
+	// written again.
+	Write(ctx context.Context, b *Batch) error
+}
+
+// Batch is rows that are written together.
+type Batch struct {
+	Events []Event
+	Actors []Actor
+	Places []Place
+	// Bytes of events and actors, about.
+	Bytes int
+}
