@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
+	"github.com/actorlog/actorlog/audit"
 	"github.com/actorlog/actorlog/internal/admin"
 	"github.com/actorlog/actorlog/schemas"
 )
@@ -122,6 +123,8 @@ type Config struct {
 	// Operate makes what serves the admin routes that write: /admin/fork/*, /admin/undo/*, /admin/export/* and /admin/import/*. replay/operate.Handler is one.
 	// Default: there are no such routes.
 	Operate func(*remote.Client) http.Handler
+	// Audit answers the questions of /admin/audit. Default: nobody does, and there are no such routes.
+	Audit audit.Store
 	// Loopback says that the gateway can be reached by this machine alone.
 	Loopback bool
 

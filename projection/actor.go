@@ -44,12 +44,12 @@ func (a *Actor) Name() Name {
 // Take folds an outcome that [Shard.Admit] let through, which stands at offset, and returns its row. It returns false, and changes nothing, when the outcome is
 // void, for its action was answered before, or when the actor has it already.
 func (a *Actor) Take(offset int64, o *actorlogv1.Outcome) (Event, bool) {
-	before := *a
+	before := a.Actor
 	applied, _ := a.Apply(offset, o) // an error is in a.Broken
 	if !applied {
 		return Event{}, false
 	}
-	e := eventOf(schemas.Position{Partition: a.Shard, Offset: offset}, o, &before)
+	e := EventOf(schemas.Position{Partition: a.Shard, Offset: offset}, o, &before)
 	a.Recent, a.Queue, a.Asked, a.Settled, a.Steps = nil, nil, nil, nil, nil
 	if o.RefusedSince == nil {
 		a.park(&e)

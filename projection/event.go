@@ -3,6 +3,7 @@ package projection
 import (
 	"math"
 
+	"github.com/actorlog/actorlog/actors/machine"
 	"github.com/actorlog/actorlog/internal/jsonpatch"
 	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
@@ -110,8 +111,8 @@ const minMs, maxMs = int64(-2_208_988_800_000), int64(10_413_791_999_000)
 // ClampMs is the time of a row that is nearest to a time in Unix milliseconds.
 func ClampMs(ms int64) int64 { return min(max(ms, minMs), maxMs) }
 
-// eventOf makes the row of an outcome. before is the actor as it was.
-func eventOf(p schemas.Position, o *actorlogv1.Outcome, before *Actor) Event {
+// EventOf is the row of an outcome that counts and stands at p. before is the actor as it was.
+func EventOf(p schemas.Position, o *actorlogv1.Outcome, before *machine.Actor) Event {
 	a := o.GetAction()
 	e := Event{
 		Position: p, Ref: o.Ref, Epoch: o.Epoch, TimeMs: ClampMs(o.TimeUnixMs), AskedMs: ClampMs(a.GetTimeUnixMs()),
@@ -188,7 +189,7 @@ func lifecycleOf(l actorlogv1.Lifecycle) string {
 }
 
 // takeBody says what was asked.
-func (e *Event) takeBody(a *actorlogv1.Action, before *Actor) {
+func (e *Event) takeBody(a *actorlogv1.Action, before *machine.Actor) {
 	e.Connection, e.Target = a.GetHandshake().GetConnectionId(), a.GetHandshake().GetTarget()
 	switch b := a.GetBody().(type) {
 	case *actorlogv1.Action_Invoke:

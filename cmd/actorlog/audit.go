@@ -15,7 +15,13 @@ import (
 )
 
 type auditCmd struct {
-	Verify auditVerify `cmd:"" help:"Compare the log with its hash chains: tells whether any record of events was changed, dropped, added or moved since it was written, and where. Ends with status 1 if one was."`
+	Changes auditChanges `cmd:"" help:"Who changed an actor, or a part of its state."`
+	Caller  auditCaller  `cmd:"" help:"Everything that somebody did."`
+	Slowest auditSlowest `cmd:"" help:"What took longest."`
+	Errors  auditErrors  `cmd:"" help:"What fails how often, by kind, action and version."`
+	Talkers auditTalkers `cmd:"" help:"Who asks most."`
+	Actors  auditActors  `cmd:"" help:"Which living actors of a kind are in a state."`
+	Verify  auditVerify  `cmd:"" help:"Compare the log with its hash chains: tells whether any record of events was changed, dropped, added or moved since it was written, and where. Ends with status 1 if one was."`
 }
 
 type auditVerify struct {

@@ -132,7 +132,7 @@ func (c *devCmd) Run(ctx context.Context, log *zap.Logger) error {
 	}
 	group.Go(func() error {
 		defer stopWorker()
-		c.Gateway.Before = web.Handler
+		c.Gateway.Before, c.Gateway.AuditFrom = web.Handler, c.ClickHouse
 		return c.Gateway.Run(gatewayCtx, brokers, l, p)
 	})
 	return group.Wait()

@@ -19,6 +19,8 @@ type cli struct {
 	app.Ops     `group:"Operation"`
 	Examples    bool `group:"Gateway" help:"Serve the example pages, below /examples/, to browsers: the workers must be those of cmd/worker." env:"ACTORLOG_EXAMPLES"`
 	app.Log     `group:"Logs"`
+
+	app.ClickHouse `group:"Operation"`
 }
 
 // Run implements the command.
@@ -38,7 +40,7 @@ func (c *cli) Run(ctx context.Context, log *zap.Logger) error {
 		return err
 	}
 	defer brokers.Close()
-	c.Gateway.Quotas = c.Quotas
+	c.Gateway.Quotas, c.Gateway.AuditFrom = c.Quotas, c.ClickHouse
 	if c.Examples {
 		c.Gateway.Before = web.Handler
 	}

@@ -56,6 +56,7 @@ var Table = []Package{
 	{"gateway/wire", 1, Pure},
 
 	{"actors/actorhttp", 2, Free},
+	{"audit", 2, Port},
 	{"actors/machine", 2, Pure},
 	{"eventlog/archive", 2, Free},
 	{"eventlog/backup", 2, Free},
@@ -90,6 +91,7 @@ var Table = []Package{
 	{"replay/file", 4, Free},
 	{"replay/restore", 4, Free},
 	{"replay/verify", 4, Free},
+	{"audit/overlog", 4, Free},
 	{"projection/chsink", 4, Free},
 	{"projection/projector", 4, Free},
 

@@ -35,6 +35,8 @@ type Gateway struct {
 
 	// Quotas of clients. Of its own group of flags, for not every program has them.
 	Quotas Quotas `kong:"-"`
+	// AuditFrom is the ClickHouse that questions of auditors are asked of first. Of its own group of flags.
+	AuditFrom ClickHouse `kong:"-"`
 	// Before, when not nil, returns what stands before the gateway. No flag.
 	Before func(gateway http.Handler) http.Handler `kong:"-"`
 }
@@ -162,6 +164,12 @@ func (g Gateway) Run(ctx context.Context, brokers eventlog.Log, l net.Listener, 
 	}
 	cfg.Listener, cfg.Tracing, cfg.Metrics = p.Metrics.Gateway(), p.Tracing, p.Metrics.Handler()
 	cfg.MaxRequestBytes = rawBodyBytes(brokers)
+	store, closeStore, err := g.AuditFrom.Audit(brokers, log)
+	if err != nil {
+		return err
+	}
+	defer closeStore()
+	cfg.Audit = store
 	tlsConfig, err := g.tls(log)
 	if err != nil {
 		return err

@@ -1,0 +1,56 @@
+package app
+
+import (
+	"context"
+	"errors"
+
+	"go.uber.org/zap"
+
+	"github.com/actorlog/actorlog/audit"
+	"github.com/actorlog/actorlog/audit/overlog"
+	"github.com/actorlog/actorlog/eventlog"
+	"github.com/actorlog/actorlog/projection/chsink"
+)
+
+// Audit is what answers the questions of auditors: ClickHouse, where there is one that answers, and else the log. Close ends its connections.
+func (c ClickHouse) Audit(l eventlog.Source, log *zap.Logger) (store audit.Store, closeStore func(), err error) {
+	fromLog := overlog.New(l)
+	if !c.Given() {
+		return fromLog, func() {}, nil
+	}
+	db, err := c.Open(nil, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &either{first: db.Store(), second: fromLog, log: log.Named("audit")}, db.Close, nil
+}
+
+// either asks the second where the first is not there.
+type either struct {
+	first, second audit.Store
+	log           *zap.Logger
+}
+
+func answer[Q, A any](e *either, ctx context.Context, q Q, ask func(audit.Store, context.Context, Q) (A, error)) (A, error) {
+	a, err := ask(e.first, ctx, q)
+	if errors.Is(err, chsink.ErrUnavailable) && ctx.Err() == nil {
+		e.log.Warn("asking the log instead, which takes longer", zap.Error(err))
+		return ask(e.second, ctx, q)
+	}
+	return a, err
+}
+
+// Events implements [audit.Store].
+func (e *either) Events(ctx context.Context, q audit.Events) (audit.Page[audit.Entry], error) {
+	return answer(e, ctx, q, audit.Store.Events)
+}
+
+// Tally implements [audit.Store].
+func (e *either) Tally(ctx context.Context, q audit.Tally) (audit.Page[audit.Group], error) {
+	return answer(e, ctx, q, audit.Store.Tally)
+}
+
+// Actors implements [audit.Store].
+func (e *either) Actors(ctx context.Context, q audit.Actors) (audit.Page[audit.Actor], error) {
+	return answer(e, ctx, q, audit.Store.Actors)
+}
