@@ -118,7 +118,7 @@ func TestDockerfile(t *testing.T) {
 	for _, path := range strings.Fields(packages) {
 		if rest, ok := strings.CutPrefix(path, "github.com/actorlog/actorlog/"); ok {
 			top, _, _ := strings.Cut(rest, "/")
-			require.Contains(t, string(ignored), "\n!"+top+"\n", "the programs import %s, which the image is built without", path)
+			require.NotContains(t, strings.Split(string(ignored), "\n"), top, "the programs import %s, which the image is built without", path)
 		}
 	}
 }
