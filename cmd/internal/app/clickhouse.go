@@ -15,12 +15,13 @@ import (
 
 // ClickHouse flags: how to reach the projection's database.
 type ClickHouse struct {
-	ClickHouse         string `name:"clickhouse" help:"ClickHouse with the projection of the log, host:port of its native protocol." placeholder:"HOST:PORT" env:"ACTORLOG_CLICKHOUSE"`
-	ClickHouseDatabase string `name:"clickhouse-database" help:"Database that is the projection's own. It is created." default:"actorlog" env:"ACTORLOG_CLICKHOUSE_DATABASE"`
-	ClickHouseUser     string `name:"clickhouse-user" help:"User." default:"default" env:"ACTORLOG_CLICKHOUSE_USER"`
-	ClickHousePassword string `name:"clickhouse-password" help:"Password. Better given in the environment." env:"ACTORLOG_CLICKHOUSE_PASSWORD"`
-	ClickHouseTLS      bool   `name:"clickhouse-tls" help:"Connect over TLS." env:"ACTORLOG_CLICKHOUSE_TLS"`
-	ClickHouseCA       string `name:"clickhouse-ca" help:"File with the certificate authority of ClickHouse, PEM. Default: the system's." type:"existingfile" env:"ACTORLOG_CLICKHOUSE_CA"`
+	ClickHouse             string `name:"clickhouse" help:"ClickHouse with the projection of the log, host:port of its native protocol." placeholder:"HOST:PORT" env:"ACTORLOG_CLICKHOUSE"`
+	ClickHouseDatabase     string `name:"clickhouse-database" help:"Database that is the projection's own. It is created." default:"actorlog" env:"ACTORLOG_CLICKHOUSE_DATABASE"`
+	ClickHouseUser         string `name:"clickhouse-user" help:"User." default:"default" env:"ACTORLOG_CLICKHOUSE_USER"`
+	ClickHousePassword     string `name:"clickhouse-password" help:"Password. Better given in the environment." env:"ACTORLOG_CLICKHOUSE_PASSWORD"`
+	ClickHousePasswordFile string `name:"clickhouse-password-file" help:"File with the password, read when the program starts." type:"existingfile" env:"ACTORLOG_CLICKHOUSE_PASSWORD_FILE"`
+	ClickHouseTLS          bool   `name:"clickhouse-tls" help:"Connect over TLS." env:"ACTORLOG_CLICKHOUSE_TLS"`
+	ClickHouseCA           string `name:"clickhouse-ca" help:"File with the certificate authority of ClickHouse, PEM. Default: the system's." type:"existingfile" env:"ACTORLOG_CLICKHOUSE_CA"`
 }
 
 // Given says whether there is a ClickHouse.
@@ -33,6 +34,16 @@ func (c ClickHouse) Open(policy *chsink.Policy, log *zap.Logger) (*chsink.DB, er
 	}
 	cfg := chsink.Config{
 		Addr: c.ClickHouse, Database: c.ClickHouseDatabase, User: c.ClickHouseUser, Password: c.ClickHousePassword, Policy: policy, Logger: log.Named("clickhouse"),
+	}
+	if c.ClickHousePasswordFile != "" {
+		if c.ClickHousePassword != "" {
+			return nil, errors.New("--clickhouse-password and --clickhouse-password-file exclude each other")
+		}
+		password, err := watchPassword(log, c.ClickHousePasswordFile, "--clickhouse-password-file")
+		if err != nil {
+			return nil, err
+		}
+		cfg.Password = password.get()
 	}
 	if c.ClickHouseCA != "" && !c.ClickHouseTLS {
 		return nil, errors.New("--clickhouse-ca is given without --clickhouse-tls")
