@@ -71,6 +71,8 @@ type Event struct {
 	Repeats, Unparks int64
 	Parked           uint32
 	Refused          bool
+	// Erases says that what came before it of this actor is to be erased; see docs/erasure.md.
+	Erases bool
 }
 
 // Name is an actor, in one of its lives.
@@ -124,6 +126,7 @@ func EventOf(p schemas.Position, o *actorlogv1.Outcome, before *machine.Actor) E
 		Broadcasts: o.Broadcasts, Scheduled: o.Scheduled, Unscheduled: o.Unscheduled, Sends: o.Sends,
 		Woke: o.Woke, DurationUs: max(o.DurationUs, 0), Version: o.CodeVersion, Warnings: o.Warnings, Status: o.GetResponse().GetStatus(),
 		Repeats: -1, Unparks: -1, Parked: o.Parked, Refused: o.RefusedSince != nil,
+		Erases: a.GetDestroy().GetErase(),
 	}
 	if by := a.GetOrigin(); by != nil {
 		hash, _ := schemas.ParseHash(by.Actor)

@@ -16,7 +16,8 @@ type Sink interface {
 	// Load returns those of the actors that have a row. Each is at or after the places.
 	Load(ctx context.Context, actors []schemas.Hash) ([]Actor, error)
 	// Write writes events, then actors, then places, each when the one before is safe: so a place says that all before it is written, and an actor that is
-	// ahead of its shard's place tells that its events up to there are. Any error may mean that some of it is written; the same batch can be
+	// ahead of its shard's place tells that its events up to there are. Before the places, it deletes what the events of an actor that erase it ask for: its events before them,
+	// and what its row was. Any error may mean that some of it is written; the same batch can be
 	// written again.
 	Write(ctx context.Context, b *Batch) error
 }

@@ -24,6 +24,8 @@ import (
 	"github.com/actorlog/actorlog/projection"
 	"github.com/actorlog/actorlog/projection/chsink"
 	"github.com/actorlog/actorlog/projection/projector"
+	"github.com/actorlog/actorlog/schemas"
+	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
 
 const shards = 3
@@ -140,6 +142,50 @@ func TestTables(t *testing.T) {
 	// The actors' states are those that their patches come to, which the server did not compute.
 	require.Equal(t, "0", one(t, "SELECT toString(countIf(NOT isValidJSON(state))) FROM "+name+".actors WHERE alive"))
 	require.Equal(t, "0", one(t, "SELECT toString(countIf(state != '')) FROM "+name+".actors WHERE NOT alive"))
+}
+
+// An erasure deletes what there was of the actor from all parts, of the row that its state had too, and nothing else. A build that is made anew
+// comes to the same.
+func TestErase(t *testing.T) {
+	t.Parallel()
+	db, name := database(t, nil)
+	sink, err := db.Sink(t.Context(), 1, "log")
+	require.NoError(t, err)
+	outcome := func(key string, generation uint32, o *actorlogv1.Outcome) *actorlogv1.Outcome {
+		o.Actor = &actorlogv1.Actor{Namespace: "default", Kind: "user", Key: []string{key}, Generation: generation}
+		return o
+	}
+	write := func(offset int64, key string, o *actorlogv1.Outcome, actors map[string]*projection.Actor) {
+		t.Helper()
+		hash := schemas.HashOf("default", "user", schemas.Key{key})
+		if actors[key] == nil {
+			a := projection.NewActor(0, hash)
+			actors[key] = &a
+		}
+		o.Ref = offset
+		row, counts := actors[key].Take(offset, o)
+		require.True(t, counts)
+		require.NoError(t, sink.Write(t.Context(), &projection.Batch{Events: []projection.Event{row}, Actors: []projection.Actor{*actors[key]}}))
+	}
+	actors := make(map[string]*projection.Actor)
+	created := func(state string) *actorlogv1.Outcome {
+		return &actorlogv1.Outcome{
+			StateJson: []byte(state), Lifecycle: actorlogv1.Lifecycle_LIFECYCLE_CREATED,
+			Action: &actorlogv1.Action{Body: &actorlogv1.Action_Invoke{Invoke: &actorlogv1.Invoke{Name: "note", ArgsJson: []byte(`["canary"]`)}}},
+		}
+	}
+	write(0, "ann", outcome("ann", 1, created(`{"text":"canary"}`)), actors)
+	write(1, "bob", outcome("bob", 1, created(`{"text":"canary of bob"}`)), actors)
+	write(2, "ann", outcome("ann", 1, &actorlogv1.Outcome{
+		Lifecycle: actorlogv1.Lifecycle_LIFECYCLE_DESTROYED, Action: &actorlogv1.Action{Body: &actorlogv1.Action_Destroy{Destroy: &actorlogv1.Destroy{Erase: true}}},
+	}), actors)
+	write(3, "ann", outcome("ann", 2, created(`{"text":"another life"}`)), actors)
+	// Of all parts, also rows that others have replaced.
+	require.Equal(t, []string{"1 canary of bob", "2 ", "3 another life"},
+		rows(t, "SELECT concat(toString(offset), ' ', JSONExtractString(state, 'text')) FROM "+name+".events_1 ORDER BY offset"))
+	require.Equal(t, []string{"0"}, rows(t, "SELECT toString(count()) FROM "+name+".events_1 WHERE actor != '"+schemas.HashOf("default", "user", schemas.Key{"bob"}).String()+"' AND offset < 2"))
+	require.Equal(t, []string{"0"}, rows(t, "SELECT toString(count()) FROM "+name+".actors_1 WHERE state LIKE '%canary\"%'"))
+	require.Equal(t, []string{"another life", "canary of bob"}, rows(t, "SELECT JSONExtractString(state, 'text') FROM "+name+".actors_1 FINAL WHERE state != '' ORDER BY 1"))
 }
 
 // Whatever connection is cut whenever, and whoever is killed where: every outcome that counts is there once, at every moment.
