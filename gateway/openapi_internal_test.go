@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/actorlog/actorlog/actors/remote"
+	"github.com/actorlog/actorlog/audit"
 	"github.com/actorlog/actorlog/docs"
 	"github.com/actorlog/actorlog/replay"
 )
@@ -58,6 +59,7 @@ func TestOpenAPI_Routes(t *testing.T) {
 	var served []string
 	g := new(Gateway)
 	g.cfg.Metrics = http.NotFoundHandler() // served where there are any
+	g.cfg.Audit = struct{ audit.Store }{}
 	g.cfg.Operate = func(*remote.Client) http.Handler { return http.NotFoundHandler() }
 	for _, r := range g.newEngine().Routes() {
 		if r.Method == http.MethodHead || undescribed.MatchString(r.Path) || r.Path == "/actors/*rest" {
@@ -113,7 +115,7 @@ func TestOpenAPI_Parameters(t *testing.T) {
 		}
 		source, err := os.ReadFile(file)
 		require.NoError(t, err)
-		for _, m := range regexp.MustCompile(`(?:\bc\.(?:Default)?Query\(|query\.(?:Get|Has)\(|query\[|\.flag\(|historyPoint\(c, )"(\w+)"`).FindAllSubmatch(source, -1) {
+		for _, m := range regexp.MustCompile(`(?:\bc\.(?:Default)?Query\(|query\.(?:Get|Has)\(|query\[|\.flag\(|historyPoint\(c, |\bp\.(?:text|time|duration)\(|\bp\.c\.(?:GetQuery|QueryArray)\()"(\w+)"`).FindAllSubmatch(source, -1) {
 			read[string(m[1])] = true
 		}
 	}
@@ -145,18 +147,26 @@ func TestOpenAPI_Schemas(t *testing.T) {
 	for _, v := range []any{
 		replay.Entry{}, replay.EntryActor{}, replay.EntryCaller{}, replay.EntryError{}, replay.EntryBroadcast{}, replay.EntrySchedule{}, replay.EntrySend{},
 		replay.View{}, replay.ViewConnection{}, replay.ViewMessage{}, replay.Explanation{}, replay.Link{}, replay.Difference{}, replay.Change{},
+		audit.Entry{}, audit.Name{}, audit.Error{}, audit.Group{}, audit.Actor{},
 	} {
 		of := reflect.TypeOf(v)
+		called := of.Name()
+		if strings.HasSuffix(of.PkgPath(), "/audit") {
+			called = "Audit" + called
+		}
 		var properties, required []string
 		for i := range of.NumField() {
 			name, options, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
+			if name == "-" {
+				continue
+			}
 			properties = append(properties, name)
 			if options == "" {
 				required = append(required, name)
 			}
 		}
-		schema, ok := schemas[of.Name()].(node)
-		require.True(t, ok, "no schema %s", of.Name())
+		schema, ok := schemas[called].(node)
+		require.True(t, ok, "no schema %s", called)
 		var got, must []string
 		for name := range schema["properties"].(node) {
 			got = append(got, name)
@@ -165,8 +175,8 @@ func TestOpenAPI_Schemas(t *testing.T) {
 		for _, name := range list {
 			must = append(must, name.(string))
 		}
-		require.ElementsMatch(t, properties, got, of.Name())
-		require.ElementsMatch(t, required, must, of.Name())
+		require.ElementsMatch(t, properties, got, called)
+		require.ElementsMatch(t, required, must, called)
 	}
 	var refs func(v any)
 	refs = func(v any) {
