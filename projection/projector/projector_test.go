@@ -256,6 +256,7 @@ func TestRun_SinkAway(t *testing.T) {
 			w.Write(100)
 			time.Sleep(time.Minute)
 		}
+		synctest.Wait()
 		require.Empty(t, sink.events)
 		require.Less(t, retries, 500, "it waits longer and longer, up to 10 s")
 		lag := int64(0)
@@ -268,6 +269,7 @@ func TestRun_SinkAway(t *testing.T) {
 		away = false
 		sink.mu.Unlock()
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		require.Len(t, sink.events, w.Counted)
 		require.LessOrEqual(t, sink.largest, 100)
 		for _, l := range p.Lag() {
