@@ -193,7 +193,7 @@ func (l *Log) takePart(ctx context.Context, m eventlog.Member) (assigned bool, e
 }
 
 // maxHeartbeat is how late a member may hear that another one joins or leaves: for so long, shards that are given away have no owner.
-const maxHeartbeat = 300 * time.Millisecond
+const maxHeartbeat = 150 * time.Millisecond
 
 // leaveTimeout bounds how long a member waits to leave its group in peace.
 const leaveTimeout = 2 * time.Second

@@ -36,7 +36,7 @@ type groupSessions struct {
 	seen map[string]time.Time
 }
 
-const sessionTick = 100 * time.Millisecond
+const sessionTick = 50 * time.Millisecond
 
 func newSessions() *sessions {
 	return &sessions{groups: make(map[string]*groupSessions), parked: make(map[*memberConn]*kmsg.JoinGroupRequest)}
