@@ -143,7 +143,7 @@ func (c *chain) head(ctx context.Context) (last *Event, err error) {
 	if last, err = c.search(ctx, end, 2*machine.ReadBack); last != nil || !errors.Is(err, errEnough) {
 		return last, err // one that is busy
 	}
-	mark, err := c.r.checkpoint(ctx, c.partition)
+	mark, err := c.r.Checkpoint(ctx, c.partition)
 	if err != nil {
 		return nil, err
 	}
@@ -233,8 +233,8 @@ func apart(r *eventlog.Record) *eventlog.Record {
 	return &c
 }
 
-// checkpoint reads a shard's latest checkpoint, back from the end; nil when there is none that is of use.
-func (r *Reader) checkpoint(ctx context.Context, partition int32) (mark *actorlogv1.Checkpoint, err error) {
+// Checkpoint reads a shard's latest checkpoint, back from the end; nil when there is none, or the events since it are no longer kept.
+func (r *Reader) Checkpoint(ctx context.Context, partition int32) (mark *actorlogv1.Checkpoint, err error) {
 	err = r.backThroughSnapshots(ctx, partition, []byte(schemas.CheckpointKey), func(rec *eventlog.Record) {
 		mark, _ = schemas.DecodeAs[*actorlogv1.Checkpoint](schemas.Type(rec.Header(schemas.HeaderType)), rec.Value)
 	})

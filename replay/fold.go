@@ -109,7 +109,7 @@ func (r *Reader) At(ctx context.Context, hash schemas.Hash, offset int64) (machi
 
 // fromSnapshot is At when the snapshot is not of later. errEnough when it is, or there is none.
 func (r *Reader) fromSnapshot(ctx context.Context, hash schemas.Hash, offset int64) (machine.Actor, error) {
-	mark, err := r.checkpoint(ctx, r.Partition(hash))
+	mark, err := r.Checkpoint(ctx, r.Partition(hash))
 	if err != nil {
 		return machine.Actor{}, err
 	}

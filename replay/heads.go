@@ -15,7 +15,7 @@ import (
 // since. It holds them all in memory. ErrGone when a snapshot cannot be read and what it was made of is not kept.
 func (r *Reader) Heads(ctx context.Context, partition int32) (map[schemas.Hash]machine.Actor, error) {
 	f := folds{actors: make(map[schemas.Hash]machine.Actor)}
-	mark, err := r.checkpoint(ctx, partition)
+	mark, err := r.Checkpoint(ctx, partition)
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,7 @@ var ErrEnough = errors.New("enough")
 // Actors lists the actors of a shard, in no order, from its snapshots and the events since its last checkpoint: it reads no history, and holds
 // those for which wanted returns true. An actor that never lived is none. fn may return ErrEnough.
 func (r *Reader) Actors(ctx context.Context, partition int32, wanted func(*actorlogv1.Actor) bool, fn func(Listed) error) error {
-	mark, err := r.checkpoint(ctx, partition)
+	mark, err := r.Checkpoint(ctx, partition)
 	if err != nil {
 		return err
 	}

@@ -75,6 +75,7 @@ func Run(ctx context.Context, cfg Config) (Moved, error) {
 		}
 		shards[p] = s
 	}
+	// Read a second time, rather than held for all shards at once: nothing is written before it is known that everything can be.
 	for p := range cfg.From.Partitions() {
 		if err := moveShard(ctx, cfg, reader, p, shards, &so); err != nil {
 			return so, fmt.Errorf("moving shard %d: %w; the topics to move to are of no use now: delete them, or take another prefix", p, err)

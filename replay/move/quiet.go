@@ -45,7 +45,7 @@ func quiet(ctx context.Context, from eventlog.Source, p int32, heads map[schemas
 	if start == end && actionsStart == actionsEnd {
 		return nil // nobody was ever here
 	}
-	mark, err := checkpoint(ctx, from, p)
+	mark, err := replay.NewReader(from, replay.Options{}).Checkpoint(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -77,27 +77,6 @@ func quiet(ctx context.Context, from eventlog.Source, p int32, heads map[schemas
 		}
 	}
 	return nil
-}
-
-// checkpoint is a shard's last one; nil when there is none.
-func checkpoint(ctx context.Context, from eventlog.Source, p int32) (mark *actorlogv1.Checkpoint, err error) {
-	start, end, err := from.Bounds(ctx, eventlog.Snapshots, p)
-	if err != nil {
-		return nil, fmt.Errorf("asking for the bounds of snapshots[%d]: %w", p, err)
-	}
-	for back := int64(64); mark == nil && err == nil; back *= 8 {
-		first := max(start, end-back)
-		err = eventlog.Scan(ctx, from, eventlog.Snapshots, p, first, end, func(r *eventlog.Record) (err error) {
-			if string(r.Key) == schemas.CheckpointKey {
-				mark, err = schemas.DecodeAs[*actorlogv1.Checkpoint](schemas.Type(r.Header(schemas.HeaderType)), r.Value)
-			}
-			return err
-		})
-		if first == start {
-			break
-		}
-	}
-	return mark, err
 }
 
 func name(a *machine.Actor) string {
