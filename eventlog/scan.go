@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 )
@@ -48,4 +49,27 @@ func Scan(ctx context.Context, l Source, t Topic, partition int32, from, to int6
 			}
 		}
 	}
+}
+
+// Latest is the last record of a partition with a key, a deletion too; nil when there is none. It reads back from the end, more at a time the further it
+// gets: what was written lately is found soon, and what is not there costs the partition.
+func Latest(ctx context.Context, l Source, t Topic, partition int32, key []byte) (latest *Record, err error) {
+	start, end, err := l.Bounds(ctx, t, partition)
+	if err != nil {
+		return nil, fmt.Errorf("asking for the bounds of %s[%d]: %w", t, partition, err)
+	}
+	for hi, size := end, int64(64); hi > start && latest == nil; size = min(4*size, 1<<16) {
+		lo := max(start, hi-size)
+		err := Scan(ctx, l, t, partition, lo, hi, func(r *Record) error {
+			if bytes.Equal(r.Key, key) {
+				latest = r
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		hi = lo
+	}
+	return latest, nil
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sort"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/actorlog/actorlog/actors/machine"
 	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/schemas"
@@ -233,59 +235,56 @@ func apart(r *eventlog.Record) *eventlog.Record {
 	return &c
 }
 
-// Checkpoint reads a shard's latest checkpoint, back from the end; nil when there is none, or the events since it are no longer kept.
-func (r *Reader) Checkpoint(ctx context.Context, partition int32) (mark *actorlogv1.Checkpoint, err error) {
-	err = r.backThroughSnapshots(ctx, partition, []byte(schemas.CheckpointKey), func(rec *eventlog.Record) {
-		mark, _ = schemas.DecodeAs[*actorlogv1.Checkpoint](schemas.Type(rec.Header(schemas.HeaderType)), rec.Value)
-	})
+// Checkpoint reads a shard's latest checkpoint, back from the end; nil when there is none that can be read, or the events since it are no longer kept.
+func (r *Reader) Checkpoint(ctx context.Context, partition int32) (*actorlogv1.Checkpoint, error) {
+	mark, err := latest[*actorlogv1.Checkpoint](ctx, r, partition, []byte(schemas.CheckpointKey))
 	if err != nil || mark == nil {
 		return nil, err
 	}
-	start, _, err := r.bounds(ctx, partition)
-	if err != nil {
+	if start, _, err := r.bounds(ctx, partition); err != nil || mark.EventsOffset < start {
 		return nil, err
-	}
-	if mark.EventsOffset < start {
-		return nil, nil
 	}
 	return mark, nil
 }
 
 // snapshot reads an actor's latest snapshot, back from the end; nil when there is none that can be read.
-func (r *Reader) snapshot(ctx context.Context, hash schemas.Hash) (snapshot *actorlogv1.Snapshot, err error) {
-	err = r.backThroughSnapshots(ctx, r.Partition(hash), hash[:], func(rec *eventlog.Record) {
-		if rec.Value != nil {
-			snapshot, _ = schemas.DecodeAs[*actorlogv1.Snapshot](schemas.Type(rec.Header(schemas.HeaderType)), rec.Value)
-		}
-	})
-	return snapshot, err
+func (r *Reader) snapshot(ctx context.Context, hash schemas.Hash) (*actorlogv1.Snapshot, error) {
+	return latest[*actorlogv1.Snapshot](ctx, r, r.Partition(hash), hash[:])
 }
 
-// backThroughSnapshots calls found for the last record with a key in a partition of snapshots, if there is one.
-func (r *Reader) backThroughSnapshots(ctx context.Context, partition int32, key []byte, found func(*eventlog.Record)) error {
+// latest reads the latest of a key in a partition of snapshots; nil when there is none that can be read.
+func latest[M proto.Message](ctx context.Context, r *Reader, partition int32, key []byte) (m M, err error) {
+	rec, err := eventlog.Latest(ctx, r.src, eventlog.Snapshots, partition, key)
+	if err != nil || rec == nil || rec.Value == nil {
+		return m, err
+	}
+	if found, err := schemas.DecodeAs[M](schemas.Type(rec.Header(schemas.HeaderType)), rec.Value); err == nil {
+		m = found
+	}
+	return m, nil
+}
+
+// latestSnapshots calls fn with the snapshots of a partition, in the order in which they were written: the last one of an actor counts. It is nil where the actor's was
+// deleted, and when there is an err: that of one that cannot be read.
+func (r *Reader) latestSnapshots(ctx context.Context, partition int32, fn func(schemas.Hash, *actorlogv1.Snapshot, error) error) error {
 	start, end, err := r.src.Bounds(ctx, eventlog.Snapshots, partition)
 	if err != nil {
 		return fmt.Errorf("asking for the bounds of snapshots[%d]: %w", partition, err)
 	}
-	for hi, size := end, int64(64); hi > start; size = min(4*size, 1<<16) {
-		lo := max(start, hi-size)
-		var last *eventlog.Record
-		err := eventlog.Scan(ctx, r.src, eventlog.Snapshots, partition, lo, hi, func(rec *eventlog.Record) error {
-			if bytes.Equal(rec.Key, key) {
-				last = rec
-			}
+	return eventlog.Scan(ctx, r.src, eventlog.Snapshots, partition, start, end, func(rec *eventlog.Record) error {
+		hash, ok := schemas.ParseHash(rec.Key)
+		if !ok { // the checkpoint
 			return nil
-		})
+		}
+		if rec.Value == nil {
+			return fn(hash, nil, nil)
+		}
+		snapshot, err := schemas.DecodeAs[*actorlogv1.Snapshot](schemas.Type(rec.Header(schemas.HeaderType)), rec.Value)
 		if err != nil {
-			return err
+			return fn(hash, nil, fmt.Errorf("%w: the snapshot at %d of snapshots[%d] cannot be read: %w", ErrGone, rec.Offset, partition, err))
 		}
-		if last != nil {
-			found(last)
-			return nil
-		}
-		hi = lo
-	}
-	return nil
+		return fn(hash, snapshot, nil)
+	})
 }
 
 // since scans what was written after a checkpoint.

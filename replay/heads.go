@@ -3,10 +3,8 @@ package replay
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/actorlog/actorlog/actors/machine"
-	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
@@ -28,24 +26,11 @@ func (r *Reader) Heads(ctx context.Context, partition int32) (map[schemas.Hash]m
 		}
 		return f.actors, nil
 	}
-	start, end, err := r.src.Bounds(ctx, eventlog.Snapshots, partition)
-	if err != nil {
-		return nil, fmt.Errorf("asking for the bounds of snapshots[%d]: %w", partition, err)
-	}
-	err = eventlog.Scan(ctx, r.src, eventlog.Snapshots, partition, start, end, func(rec *eventlog.Record) error {
-		hash, ok := schemas.ParseHash(rec.Key)
-		if !ok { // the checkpoint
-			return nil
-		}
+	err = r.latestSnapshots(ctx, partition, func(hash schemas.Hash, snapshot *actorlogv1.Snapshot, err error) error {
 		delete(f.actors, hash)
-		if rec.Value == nil {
-			return nil
+		if err == nil && snapshot != nil {
+			f.actors[hash], err = machine.Restore(hash, snapshot)
 		}
-		snapshot, err := schemas.DecodeAs[*actorlogv1.Snapshot](schemas.Type(rec.Header(schemas.HeaderType)), rec.Value)
-		if err != nil {
-			return fmt.Errorf("%w: the snapshot at %d of snapshots[%d] cannot be read: %w", ErrGone, rec.Offset, partition, err)
-		}
-		f.actors[hash], err = machine.Restore(hash, snapshot)
 		return err
 	})
 	if err != nil {

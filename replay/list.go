@@ -2,11 +2,9 @@ package replay
 
 import (
 	"context"
-	"errors"
+	"iter"
 	"time"
 
-	"github.com/actorlog/actorlog/actors/machine"
-	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
@@ -19,87 +17,76 @@ type Listed struct {
 	Alive bool
 	// Last is the actor's time when something last happened to it.
 	Last time.Time
-	// Broken says why it is out of service; empty otherwise.
+	// Broken says why it is out of service; empty otherwise, and until the next checkpoint where an event can be read but not applied.
 	Broken string
 }
 
-// ErrEnough ends a list early.
-var ErrEnough = errors.New("enough")
-
-// Actors lists the actors of a shard, in no order, from its snapshots and the events since its last checkpoint: it reads no history, and holds
-// those for which wanted returns true. An actor that never lived is none. fn may return ErrEnough.
-func (r *Reader) Actors(ctx context.Context, partition int32, wanted func(*actorlogv1.Actor) bool, fn func(Listed) error) error {
-	mark, err := r.Checkpoint(ctx, partition)
-	if err != nil {
-		return err
+// Actors lists the actors of a partition, in no order, from its snapshots and the events since its last checkpoint: it reads no history and no states, and holds
+// those for which wanted returns true. An actor that never lived is none. A snapshot that cannot be read is passed over. The sequence ends after an error.
+// [Reader.Heads] has the same actors with their states.
+func (r *Reader) Actors(ctx context.Context, partition int32, wanted func(*actorlogv1.Actor) bool) iter.Seq2[Listed, error] {
+	return func(yield func(Listed, error) bool) {
+		all, err := r.list(ctx, partition, wanted)
+		if err != nil {
+			yield(Listed{}, err)
+			return
+		}
+		for _, l := range all {
+			if !yield(l, nil) {
+				return
+			}
+		}
 	}
+}
+
+func (r *Reader) list(ctx context.Context, partition int32, wanted func(*actorlogv1.Actor) bool) (map[schemas.Hash]Listed, error) {
 	all := make(map[schemas.Hash]Listed)
 	take := func(l Listed) {
 		if l.Actor.GetGeneration() > 0 && wanted(l.Actor) {
 			all[l.Hash] = l
 		}
 	}
-	from, fence := int64(0), machine.NewFence(machine.NoEpoch, 0, schemas.NoPlace)
-	start, end, err := r.bounds(ctx, partition)
-	if err != nil {
-		return err
-	}
-	if from = start; mark != nil {
-		from, fence = mark.EventsOffset, machine.NewFence(mark.Epoch, mark.Version, mark.EventsOffset-1)
-		if err := r.listSnapshots(ctx, partition, all, take); err != nil {
-			return err
-		}
-	}
-	s := scan{r: r, partition: partition, from: from, to: end, fn: func(e *Event) error {
-		o := e.Outcome
-		if o == nil {
+	event := func(e *Event) error {
+		l, o := all[e.Hash], e.Outcome
+		switch {
+		case e.Err != nil && l.Broken == "":
+			l.Broken = e.Err.Error()
+			take(l)
 			return nil
+		case o == nil || o.RefusedSince != nil: // nothing happened to the actor
+			return nil
+		case o.Repaired != nil:
+			l.Broken, l.Alive = o.Repaired.Broken, o.Repaired.Alive
 		}
-		l := Listed{Hash: e.Hash, Actor: o.Actor, Alive: all[e.Hash].Alive, Last: time.UnixMilli(o.TimeUnixMs)}
+		l.Hash, l.Last = e.Hash, time.UnixMilli(o.TimeUnixMs)
+		if o.Actor.GetKind() != "" { // otherwise asked for by its id
+			l.Actor = o.Actor
+		}
 		switch o.Lifecycle {
 		case actorlogv1.Lifecycle_LIFECYCLE_CREATED:
 			l.Alive = true
 		case actorlogv1.Lifecycle_LIFECYCLE_DESTROYED, actorlogv1.Lifecycle_LIFECYCLE_CREATED_AND_DESTROYED:
 			l.Alive = false
 		}
-		if l.Actor.GetKind() == "" { // asked for by its id
-			l.Actor = all[e.Hash].Actor
-		}
 		take(l)
 		return nil
-	}}
-	if err := s.run(ctx, from, fence); err != nil {
-		return err
 	}
-	for _, l := range all {
-		if err := fn(l); errors.Is(err, ErrEnough) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// listSnapshots takes in the latest snapshot of each actor. One that cannot be read is passed over.
-func (r *Reader) listSnapshots(ctx context.Context, partition int32, all map[schemas.Hash]Listed, take func(Listed)) error {
-	start, end, err := r.src.Bounds(ctx, eventlog.Snapshots, partition)
+	mark, err := r.Checkpoint(ctx, partition)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return eventlog.Scan(ctx, r.src, eventlog.Snapshots, partition, start, end, func(rec *eventlog.Record) error {
-		hash, ok := schemas.ParseHash(rec.Key)
-		if !ok {
-			return nil
-		}
+	if mark == nil {
+		return all, r.scan(ctx, partition, Range{}, nil, event)
+	}
+	err = r.latestSnapshots(ctx, partition, func(hash schemas.Hash, s *actorlogv1.Snapshot, err error) error {
 		delete(all, hash)
-		if rec.Value == nil {
-			return nil
-		}
-		s, err := schemas.DecodeAs[*actorlogv1.Snapshot](schemas.Type(rec.Header(schemas.HeaderType)), rec.Value)
-		if err == nil {
+		if err == nil && s != nil {
 			take(Listed{Hash: hash, Actor: s.Actor, Alive: s.Alive, Last: time.UnixMilli(s.TimeUnixMs), Broken: s.Broken})
 		}
 		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	return all, r.since(ctx, partition, mark, nil, event)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/actorlog/actorlog/internal/seed"
 	"github.com/actorlog/actorlog/replay"
 	"github.com/actorlog/actorlog/schemas"
+	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
 
 // Whatever zombies, losses and copies are in a log, every way to read it finds the same history, and makes the same actor of it as a worker that reads it all.
@@ -65,6 +66,25 @@ func TestAllWaysAgree(t *testing.T) {
 				head, err := r.Head(t.Context(), hash)
 				require.NoError(t, err)
 				requireSame(t, last(truth[hash], hash), head)
+			}
+
+			heads, err := r.Heads(t.Context(), 0)
+			require.NoError(t, err)
+			listed := make(map[schemas.Hash]replay.Listed)
+			for l, err := range r.Actors(t.Context(), 0, func(*actorlogv1.Actor) bool { return true }) {
+				require.NoError(t, err)
+				listed[l.Hash] = l
+			}
+			for i, hash := range a.keys {
+				want := last(truth[hash], hash)
+				if len(truth[hash]) > 0 {
+					requireSame(t, want, heads[hash])
+				}
+				got, ok := listed[hash]
+				require.Equal(t, want.Generation > 0, ok, "actor %d is listed", i)
+				if ok {
+					require.Equal(t, []any{want.Alive, want.TimeMs, want.Generation}, []any{got.Alive, got.Last.UnixMilli(), got.Actor.Generation}, "actor %d in the list", i)
+				}
 			}
 		})
 	}

@@ -116,24 +116,13 @@ func (c *Client) parkedIn(ctx context.Context, p int32) ([]Parked, error) {
 	return items, nil
 }
 
-// checkpoint reads a shard's latest checkpoint, back from the end; nil when there is none.
-func (c *Client) checkpoint(ctx context.Context, p int32) (mark *actorlogv1.Checkpoint, err error) {
-	start, end, err := c.log.Bounds(ctx, eventlog.Snapshots, p)
-	if err != nil {
+// checkpoint reads a shard's latest checkpoint; nil when there is none.
+func (c *Client) checkpoint(ctx context.Context, p int32) (*actorlogv1.Checkpoint, error) {
+	r, err := eventlog.Latest(ctx, c.log, eventlog.Snapshots, p, []byte(schemas.CheckpointKey))
+	if err != nil || r == nil {
 		return nil, err
 	}
-	for back := int64(64); ; back *= 8 {
-		from := max(start, end-back)
-		err := eventlog.Scan(ctx, c.log, eventlog.Snapshots, p, from, end, func(r *eventlog.Record) error {
-			if string(r.Key) == schemas.CheckpointKey {
-				mark, err = schemas.DecodeAs[*actorlogv1.Checkpoint](schemas.Type(r.Header(schemas.HeaderType)), r.Value)
-			}
-			return err
-		})
-		if err != nil || mark != nil || from == start {
-			return mark, err
-		}
-	}
+	return schemas.DecodeAs[*actorlogv1.Checkpoint](schemas.Type(r.Header(schemas.HeaderType)), r.Value)
 }
 
 // Unpark has a parked actor read again from its events; or, if that is to be dismissed, go on as it was before what cannot be read. Or it has a parked action run again, as a new action of the same actor, and returns its outcome; or, if it is to be dismissed, records only that it stays undone. What the first one was

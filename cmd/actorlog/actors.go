@@ -41,31 +41,28 @@ func (c *actorsList) Run(ctx context.Context, log *zap.Logger) error {
 		wanted := func(a *actorlogv1.Actor) bool {
 			return (c.Kind == "" || a.Kind == c.Kind) && (c.Namespace == "" || a.Namespace == c.Namespace)
 		}
+	shards:
 		for p := range r.Source().Partitions() {
-			err := r.Actors(ctx, p, wanted, func(a replay.Listed) error {
+			for a, err := range r.Actors(ctx, p, wanted) {
+				if err != nil {
+					return err
+				}
 				state := "lives"
 				switch {
 				case a.Broken != "":
 					state = "broken"
 				case !a.Alive && !c.Ended:
-					return nil
+					continue
 				case !a.Alive:
 					state = "ended"
+				}
+				if c.Limit > 0 && n == c.Limit {
+					fmt.Fprintf(os.Stderr, "Only the first %d are listed: --limit 0 lists all.\n", c.Limit)
+					break shards
 				}
 				n++
 				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", schemas.ActorID{Hash: a.Hash, Generation: a.Actor.Generation}, a.Actor.Namespace, a.Actor.Kind,
 					schemas.Key(a.Actor.Key), state, a.Last.UTC().Format(time.RFC3339))
-				if n == c.Limit {
-					return replay.ErrEnough
-				}
-				return nil
-			})
-			if err != nil {
-				return err
-			}
-			if c.Limit > 0 && n >= c.Limit {
-				fmt.Fprintf(os.Stderr, "Only the first %d are listed: --limit 0 lists all.\n", c.Limit)
-				break
 			}
 		}
 		return w.Flush()

@@ -283,6 +283,27 @@ var scanTests = []test{
 		require.ErrorIs(e, eventlog.Scan(e.ctx, l, eventlog.Events, 0, 0, 5, func(*eventlog.Record) error { return boom }), boom)
 	}},
 
+	{"LatestOfAKey", func(e *env) {
+		l := e.open()
+		at := make(map[string]int64)
+		for _, key := range []string{"first", "early", "early"} { // both times; the second one counts
+			r := record(0, key)
+			r.Key = []byte(key)
+			at[key] = e.appended(e.append(l, eventlog.Actions, r))
+			e.fill(l, eventlog.Actions, 0, 100)
+		}
+		at["key"] = at["early"] + 100
+		for key, want := range at {
+			got, err := eventlog.Latest(e.ctx, l, eventlog.Actions, 0, []byte(key))
+			require.NoError(e, err)
+			require.NotNil(e, got, key)
+			require.Equal(e, []any{want, key}, []any{got.Offset, string(got.Key)})
+		}
+		got, err := eventlog.Latest(e.ctx, l, eventlog.Actions, 0, []byte("of nobody"))
+		require.NoError(e, err)
+		require.Nil(e, got)
+	}},
+
 	{"ErrOffsetOutOfRangeBelowTheStart", func(e *env) {
 		l := e.open()
 		e.fill(l, eventlog.Actions, 0, 5)
