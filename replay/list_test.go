@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/actorlog/actorlog/internal/seed"
 	"github.com/actorlog/actorlog/replay"
@@ -30,7 +31,11 @@ func TestActorsBroken(t *testing.T) {
 	require.Len(t, before, 3)
 	require.Empty(t, before[a.keys[0]].Broken)
 
-	a.inject(a.keys[0][:], schemas.TypeOutcome, schemas.AppendPlace([]byte("\xffno outcome"), a.place))
+	// Of the owner, where the owner would write, but not to be read: who the actor is is no message.
+	value := a.encode(&actorlogv1.Outcome{Ref: a.ref, Epoch: a.epoch})
+	field := (*actorlogv1.Outcome)(nil).ProtoReflect().Descriptor().Fields().ByName("actor").Number()
+	value = protowire.AppendBytes(protowire.AppendTag(value, field, protowire.BytesType), []byte{0xff})
+	a.inject(a.keys[0][:], schemas.TypeOutcome, schemas.AppendPlace(value, a.place))
 	after := list()
 	require.NotEmpty(t, after[a.keys[0]].Broken)
 	require.Equal(t, before[a.keys[0]].Actor.Key, after[a.keys[0]].Actor.Key)
