@@ -16,8 +16,8 @@ import (
 
 type verifyCmd struct {
 	ofActor
-	All    bool   `help:"Verify all actors."`
-	Sample int    `help:"Verify so many actors, chosen by --seed." placeholder:"N"`
+	All    bool   `help:"Verify all actors, or all of a kind."`
+	Sample int    `help:"Verify so many actors, or so many of a kind, chosen by --seed." placeholder:"N"`
 	Seed   uint64 `help:"Choose another sample."`
 	Since  string `help:"Leave out what happened before: a time (2026-11-23T06:31:04Z), or how long ago (24h)." placeholder:"TIME"`
 	Vars   bool   `help:"Run CreateVars, and the actions that need what it makes."`

@@ -42,7 +42,8 @@ const (
 
 // Command is what is to be verified, and how it is told.
 type Command struct {
-	// Kind and Key of one actor, or Kind alone if it is an actor's id. Namespace defaults to actor.DefaultNamespace.
+	// Kind and Key of one actor, or Kind alone if it is an actor's id. Namespace defaults to actor.DefaultNamespace. With All or Sample, a Kind without a Key is the only
+	// kind whose actors are meant, in all namespaces.
 	Namespace, Kind string
 	Key             []string
 	// All actors, or a Sample of so many, which Seed varies.
@@ -65,11 +66,12 @@ type Command struct {
 
 // Run verifies, and writes what it finds. open is called unless there is a File. clean says that nothing differs; an error, that it could not be found out.
 func (c *Command) Run(ctx context.Context, registry *actor.Registry, open func(context.Context) (eventlog.Source, error), w io.Writer) (clean bool, err error) {
-	one := c.Kind != "" || (c.File != "" && !c.All && c.Sample == 0)
+	many := c.All || c.Sample != 0
+	one := !many && (c.Kind != "" || c.File != "")
 	switch {
-	case one && (c.All || c.Sample != 0):
+	case c.All && c.Sample != 0, many && len(c.Key) > 0:
 		return false, errors.New("want one actor, --all or --sample, not two of them")
-	case !one && !c.All && c.Sample <= 0:
+	case c.Sample < 0, !one && !many:
 		return false, errors.New("say what to verify: the kind and key of an actor, --all, or --sample with a number of actors")
 	}
 	source, hash, err := c.source(ctx, open)
@@ -78,6 +80,9 @@ func (c *Command) Run(ctx context.Context, registry *actor.Registry, open func(c
 	}
 	out := &report{c: c, w: w, told: make(map[string]int)}
 	cfg := verify.Config{Registry: registry, Since: c.Since, Vars: c.Vars, Differs: out.differs, NotChecked: out.unchecked}
+	if many && c.Kind != "" {
+		cfg.Kinds = []string{c.Kind}
+	}
 	r := replay.NewReader(source, replay.Options{Progress: c.Progress})
 	var s verify.Summary
 	if one {
@@ -92,8 +97,10 @@ func (c *Command) Run(ctx context.Context, registry *actor.Registry, open func(c
 		return false, out.err
 	case one && s.Outcomes == 0 && c.Since.IsZero():
 		return false, errors.New("nothing is known of the actor: it was never asked anything, its key is another, or its events are not kept any more")
-	case one && s.Reasons[verify.ReasonNoKind] == s.Outcomes && s.Outcomes > 0:
-		return false, fmt.Errorf("the kind of the actor is not registered in this program, which has %v", registry.Kinds())
+	case many && c.Kind != "" && s.Outcomes == 0 && c.Since.IsZero():
+		return false, fmt.Errorf("no actor of kind %s was ever asked anything", c.Kind)
+	case s.Reasons[verify.ReasonNoKind] == s.Outcomes && s.Outcomes > 0:
+		return false, fmt.Errorf("no kind of what was recorded is registered in this program, which has %v", registry.Kinds())
 	}
 	return s.Clean(), out.summary(&s)
 }
@@ -115,7 +122,7 @@ func (c *Command) source(ctx context.Context, open func(context.Context) (eventl
 	if err != nil {
 		return nil, hash, err
 	}
-	if c.Kind != "" && hash != h.Hash() {
+	if c.Kind != "" && !c.All && c.Sample == 0 && hash != h.Hash() {
 		a := h.Header().Actor
 		return nil, hash, fmt.Errorf("%s is of another actor: %s %s", c.File, a.GetKind(), schemas.Key(a.GetKey()))
 	}
@@ -257,12 +264,12 @@ func run(ctx context.Context, registry *actor.Registry, args []string, open func
 	flags := flag.NewFlagSet("verify", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
-		fmt.Fprintln(stderr, "verify [flags] KIND KEY...\nverify [flags] -all | -sample N | -file FILE\n\nRuns recorded actions again on this code. Exit status: 0 nothing differs, 1 something does, 2 it could not be found out.")
+		fmt.Fprintln(stderr, "verify [flags] KIND KEY...\nverify [flags] -all | -sample N [KIND]\nverify [flags] -file FILE\n\nRuns recorded actions again on this code. Exit status: 0 nothing differs, 1 something does, 2 it could not be found out.")
 		flags.PrintDefaults()
 	}
 	flags.StringVar(&c.Namespace, "namespace", actor.DefaultNamespace, "namespace of the actor")
-	flags.BoolVar(&c.All, "all", false, "verify all actors")
-	flags.IntVar(&c.Sample, "sample", 0, "verify so many actors, chosen by -seed")
+	flags.BoolVar(&c.All, "all", false, "verify all actors, or all of KIND")
+	flags.IntVar(&c.Sample, "sample", 0, "verify so many actors, or so many of KIND, chosen by -seed")
 	flags.Uint64Var(&c.Seed, "seed", 0, "choose another sample")
 	flags.StringVar(&c.File, "file", "", "verify the history in this file, as actorlog export writes it")
 	flags.Func("since", "leave out what happened before: a time, or how long ago (24h)", func(text string) (err error) {

@@ -17,8 +17,8 @@ import (
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
 
-// survey reads the log once: which actors there are, if some are to be chosen, and what was answered to calls.
-func survey(ctx context.Context, r *replay.Reader, sample int, seed uint64) (*surveyedAnswers, map[schemas.Hash]bool, error) {
+// survey reads the log once: which actors there are that are wanted, if some are to be chosen, and what was answered to calls.
+func survey(ctx context.Context, r *replay.Reader, sample int, seed uint64, wanted func(*actorlogv1.Actor) bool) (*surveyedAnswers, map[schemas.Hash]bool, error) {
 	all := &surveyedAnswers{src: r.Source(), calls: make(map[caller]map[call][]answer), whole: true}
 	found := make(map[schemas.Hash]bool)
 	var mu sync.Mutex
@@ -50,12 +50,13 @@ func survey(ctx context.Context, r *replay.Reader, sample int, seed uint64) (*su
 				if sample <= 0 && !called {
 					return nil
 				}
+				o, err := schemas.DecodeAs[*actorlogv1.Outcome](t, rec.Value)
 				mu.Lock()
 				defer mu.Unlock()
-				if sample > 0 {
+				if sample > 0 && (err != nil || wanted(o.Actor)) {
 					found[hash] = true
 				}
-				if o, err := schemas.DecodeAs[*actorlogv1.Outcome](t, rec.Value); called && err == nil {
+				if called && err == nil {
 					all.take(hash, o)
 				}
 				return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +20,8 @@ import (
 type Config struct {
 	// Registry is the code at hand.
 	Registry *actor.Registry
+	// Kinds, when not empty, are those of the actors that [All] verifies, or takes its sample from.
+	Kinds []string
 	// Since leaves out what happened before: it is read, and not run. The zero time: nothing is left out.
 	Since time.Time
 	// Vars has CreateVars run, once for each activation, and gives what it makes to the actions. By default it does not, for such vars may reach
@@ -114,10 +117,15 @@ func Actor(ctx context.Context, r *replay.Reader, hash schemas.Hash, cfg Config)
 	return h.summary, nil
 }
 
+// wants says whether an event is of an actor that All looks at. That of an actor which was asked for by its id and never lived names no kind, and is not.
+func (c *Config) wants(a *actorlogv1.Actor) bool {
+	return len(c.Kinds) == 0 || slices.Contains(c.Kinds, a.GetKind())
+}
+
 // All verifies the histories of all actors, or of a sample of them, if sample is not 0: other ones with another seed. It reads the log twice, and holds the actors
 // that it verifies in memory, and the answers to calls.
 func All(ctx context.Context, r *replay.Reader, sample int, seed uint64, cfg Config) (Summary, error) {
-	answers, chosen, err := survey(ctx, r, sample, seed)
+	answers, chosen, err := survey(ctx, r, sample, seed, cfg.wants)
 	if err != nil {
 		return Summary{}, err
 	}
@@ -144,6 +152,9 @@ func All(ctx context.Context, r *replay.Reader, sample int, seed uint64, cfg Con
 					continue
 				}
 				h := actors[e.Hash]
+				if h == nil && !cfg.wants(e.Actor()) {
+					continue
+				}
 				if h == nil {
 					h = c.history()
 					actors[e.Hash] = h
