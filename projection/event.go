@@ -2,7 +2,11 @@ package projection
 
 import (
 	"math"
+	"slices"
 
+	"google.golang.org/protobuf/proto"
+
+	"github.com/actorlog/actorlog/actors/actor"
 	"github.com/actorlog/actorlog/actors/machine"
 	"github.com/actorlog/actorlog/internal/jsonpatch"
 	"github.com/actorlog/actorlog/schemas"
@@ -71,8 +75,6 @@ type Event struct {
 	Repeats, Unparks int64
 	Parked           uint32
 	Refused          bool
-	// Erases says that what came before it of this actor is to be erased; see docs/erasure.md.
-	Erases bool
 }
 
 // Name is an actor, in one of its lives.
@@ -126,7 +128,6 @@ func EventOf(p schemas.Position, o *actorlogv1.Outcome, before *machine.Actor) E
 		Broadcasts: o.Broadcasts, Scheduled: o.Scheduled, Unscheduled: o.Unscheduled, Sends: o.Sends,
 		Woke: o.Woke, DurationUs: max(o.DurationUs, 0), Version: o.CodeVersion, Warnings: o.Warnings, Status: o.GetResponse().GetStatus(),
 		Repeats: -1, Unparks: -1, Parked: o.Parked, Refused: o.RefusedSince != nil,
-		Erases: a.GetDestroy().GetErase(),
 	}
 	if by := a.GetOrigin(); by != nil {
 		hash, _ := schemas.ParseHash(by.Actor)
@@ -232,6 +233,63 @@ func (e *Event) takeBody(a *actorlogv1.Action, before *machine.Actor) {
 	case *actorlogv1.Action_Dismiss:
 		e.Body = "dismiss"
 	}
+}
+
+// Erases says whether what came before an outcome of its actor is erased, see [Event.Erase]: the actor was destroyed for that, or did not live any more when that was asked.
+func Erases(o *actorlogv1.Outcome) bool {
+	if !o.GetAction().GetDestroy().GetErase() {
+		return false
+	}
+	gone := o.Error != nil && o.Error.Group == actor.ErrNotFound.Group && o.Error.Code == actor.ErrNotFound.Code
+	return gone || o.Lifecycle == actorlogv1.Lifecycle_LIFECYCLE_DESTROYED || o.Lifecycle == actorlogv1.Lifecycle_LIFECYCLE_CREATED_AND_DESTROYED
+}
+
+// Erase puts into the row what stands in place of what belonged to users, and returns whether there was anything. The row is then that of the outcome as it is read when the
+// actor's key is destroyed: what schemas.Split leaves.
+func (e *Event) Erase() (some bool) {
+	into := func(where *[]byte, what string) {
+		if len(*where) > 0 && string(*where) != what {
+			*where, some = []byte(what), true
+		}
+	}
+	text := func(where *string) {
+		if *where != "" && *where != schemas.ErasedText {
+			*where, some = schemas.ErasedText, true
+		}
+	}
+	into(&e.Args, schemas.Erased)
+	into(&e.Result, schemas.Erased)
+	into(&e.Error.Metadata, schemas.Erased)
+	into(&e.State, schemas.Erased)
+	into(&e.Patch, schemas.ErasedPatch)
+	text(&e.Target)
+	text(&e.Error.Message)
+	text(&e.Error.Detail)
+	if len(e.PatchPaths) > 0 {
+		e.PatchPaths = wholeState
+	}
+	if len(e.Warnings) > 0 {
+		some = some || len(e.Warnings) > 1 || e.Warnings[0] != schemas.ErasedText
+		e.Warnings = []string{schemas.ErasedText}
+	}
+	some = eraseEach(&e.Broadcasts) || some
+	some = eraseEach(&e.Scheduled) || some
+	return eraseEach(&e.Sends) || some
+}
+
+// eraseEach replaces messages, which are the outcome's, by erased ones.
+func eraseEach[M proto.Message](list *[]M) (some bool) {
+	erased := slices.Clone(*list)
+	for i, m := range erased {
+		c := proto.CloneOf(m)
+		if taken := schemas.Split(c); taken != nil && !proto.Equal(c, m) {
+			erased[i], some = c, true
+		}
+	}
+	if some {
+		*list = erased
+	}
+	return some
 }
 
 // Bytes is about how much memory the row holds.

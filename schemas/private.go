@@ -47,8 +47,8 @@ var private = map[protoreflect.FullName]bool{
 // What stands in a record in place of what is private. A history of it can be folded: the state is then erased as well.
 const (
 	Erased      = `["$Erased"]`
-	erasedPatch = `[{"op":"replace","path":"","value":["$Erased"]}]`
-	erasedText  = "erased"
+	ErasedPatch = `[{"op":"replace","path":"","value":["$Erased"]}]`
+	ErasedText  = "erased"
 )
 
 // sealedField of a record holds what was taken out of it.
@@ -68,7 +68,7 @@ func split(from, to protoreflect.Message) (some bool) {
 	for i := range fields.Len() {
 		f := fields.Get(i)
 		switch {
-		case !from.Has(f) || f.Name() == sealedField:
+		case !from.Has(f) || f.Name() == sealedField || private[f.FullName()] && emptyBytes(from, f):
 		case private[f.FullName()]:
 			some = true
 			to.Set(f, from.Get(f))
@@ -93,21 +93,26 @@ func split(from, to protoreflect.Message) (some bool) {
 	return some
 }
 
+// emptyBytes says whether a field is there, and nothing in it.
+func emptyBytes(m protoreflect.Message, f protoreflect.FieldDescriptor) bool {
+	return f.Kind() == protoreflect.BytesKind && !f.IsList() && len(m.Get(f).Bytes()) == 0
+}
+
 // inPlaceOf is what stands in a field in place of what was there.
 func inPlaceOf(m protoreflect.Message, f protoreflect.FieldDescriptor) protoreflect.Value {
 	switch {
 	case f.IsList():
 		list := m.NewField(f)
-		list.List().Append(protoreflect.ValueOfString(erasedText))
+		list.List().Append(protoreflect.ValueOfString(ErasedText))
 		return list
 	case f.Kind() == protoreflect.StringKind:
-		return protoreflect.ValueOfString(erasedText)
+		return protoreflect.ValueOfString(ErasedText)
 	case f.Name() == "patch_json":
-		return protoreflect.ValueOfBytes([]byte(erasedPatch))
+		return protoreflect.ValueOfBytes([]byte(ErasedPatch))
 	case len(f.Name()) > len("_json") && f.Name()[len(f.Name())-len("_json"):] == "_json":
 		return protoreflect.ValueOfBytes([]byte(Erased))
 	}
-	return protoreflect.ValueOfBytes([]byte(erasedText))
+	return protoreflect.ValueOfBytes([]byte(ErasedText))
 }
 
 // Join is the inverse of Split: it puts back what was taken. What does not fit is ErrMalformed.

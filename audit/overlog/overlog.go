@@ -32,8 +32,21 @@ func New(log eventlog.Source) *Store {
 	return &Store{reader: replay.NewReader(log, replay.Options{}), shards: log.Partitions()}
 }
 
-// each calls fn with the row of everything that the filter asks for, shard by shard.
-func (s *Store) each(ctx context.Context, f *audit.Filter, fn func(*projection.Event)) error {
+// each calls fn with the row of everything that the filter asks for, shard by shard. What a later event erases has the form that it has in a projection. That event may not be known yet
+// when the row is given: then begin is called once more, and all rows are given anew.
+func (s *Store) each(ctx context.Context, f *audit.Filter, begin func(), fn func(*projection.Event)) error {
+	erased := make(map[schemas.Hash]int64)
+	for {
+		begin()
+		again, err := s.pass(ctx, f, erased, fn)
+		if err != nil || !again {
+			return err
+		}
+	}
+}
+
+// pass goes through all once. erased is the last event of each actor that erases what was before it, as far as that is known; again says that rows were given that should have been erased.
+func (s *Store) pass(ctx context.Context, f *audit.Filter, erased map[schemas.Hash]int64, fn func(*projection.Event)) (again bool, err error) {
 	shards := make([]int32, 0, s.shards)
 	for shard := range s.shards {
 		shards = append(shards, shard)
@@ -44,19 +57,39 @@ func (s *Store) each(ctx context.Context, f *audit.Filter, fn func(*projection.E
 		shards, wanted = []int32{hash.Shard(s.shards)}, func(h schemas.Hash) bool { return h == hash }
 	}
 	for _, shard := range shards {
+		plain := make(map[schemas.Hash]bool) // actors of which contents were given
 		for m, err := range s.reader.FoldShard(ctx, shard, 0, wanted) {
 			if err != nil {
-				return read(ctx, err)
+				return false, read(ctx, err)
 			}
 			if m.Outcome == nil {
 				continue
 			}
-			if e := projection.EventOf(m.Position, m.Outcome, &m.Before); matches(f, &e) {
+			if projection.Erases(m.Outcome) && m.Position.Offset > erasedAt(erased, m.Hash) {
+				erased[m.Hash] = m.Position.Offset
+				again = again || plain[m.Hash]
+			}
+			e := projection.EventOf(m.Position, m.Outcome, &m.Before)
+			if row := e; row.Erase() {
+				if m.Position.Offset < erasedAt(erased, m.Hash) {
+					e = row
+				} else {
+					plain[m.Hash] = true
+				}
+			}
+			if matches(f, &e) {
 				fn(&e)
 			}
 		}
 	}
-	return nil
+	return again, nil
+}
+
+func erasedAt(erased map[schemas.Hash]int64, hash schemas.Hash) int64 {
+	if at, ok := erased[hash]; ok {
+		return at
+	}
+	return -1
 }
 
 // read says of an error of reading whether time was up.
@@ -135,7 +168,7 @@ func (s *Store) Events(ctx context.Context, q audit.Events) (audit.Page[audit.En
 			best = best[:q.Limit+1]
 		}
 	}
-	err = s.each(ctx, &q.Filter, func(e *projection.Event) {
+	err = s.each(ctx, &q.Filter, func() { best = nil }, func(e *projection.Event) {
 		place := at{e.TimeMs, e.DurationUs, e.Position.Partition, e.Position.Offset}
 		if after != nil && compare(q.Order, place, at{after.TimeMs, after.DurationUs, after.Shard, after.Offset}) <= 0 {
 			return
@@ -162,7 +195,7 @@ func (s *Store) Tally(ctx context.Context, q audit.Tally) (audit.Page[audit.Grou
 		return audit.Page[audit.Group]{}, err
 	}
 	groups := make(map[string]*audit.Group)
-	err = s.each(ctx, &q.Filter, func(e *projection.Event) {
+	err = s.each(ctx, &q.Filter, func() { clear(groups) }, func(e *projection.Event) {
 		of := make([]string, len(q.By))
 		for i, d := range q.By {
 			of[i] = valueOf(d, e)

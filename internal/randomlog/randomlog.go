@@ -1,5 +1,5 @@
 // Package randomlog writes logs as workers might have left them, at random: for tests of what reads the log. Actors are created, change, fail, schedule, connect, are
-// destroyed and live again; owners follow each other, and zombies, lost records, copies and rubbish stand between what counts.
+// destroyed or erased and live again; owners follow each other, and zombies, lost records, copies and rubbish stand between what counts.
 package randomlog
 
 import (
@@ -117,6 +117,10 @@ func (w *Writer) Write(n int) {
 			step := &actorlogv1.Step{Ref: s.ref, Epoch: s.epoch, Actor: w.name(a), Name: "pay", ResultJson: []byte("1"), TimeUnixMs: w.now}
 			w.record(a.shard, schemas.TypeStep, a.Hash[:], step, s.place)
 		case 6:
+			if w.chance(20) {
+				w.erase(a)
+				break
+			}
 			w.append(a.shard, eventlog.Record{Key: []byte("rubbish"), Value: []byte("rubbish")})
 		default:
 			w.count(a)
@@ -145,9 +149,33 @@ func (w *Writer) claim(p int32) {
 }
 
 // count writes an outcome that counts.
-func (w *Writer) count(a *subject) {
+func (w *Writer) count(a *subject) { w.write(a, w.outcome(a)) }
+
+// Erase has an actor that has outcomes be erased, and returns which.
+func (w *Writer) Erase() schemas.Hash {
+	for {
+		if a := pick(w.rng, w.actors); a.LastRef >= 0 {
+			w.erase(a)
+			return a.Hash
+		}
+	}
+}
+
+func (w *Writer) erase(a *subject) {
 	s := &w.shards[a.shard]
-	o := w.outcome(a)
+	s.ref++
+	o := &actorlogv1.Outcome{
+		Ref: s.ref, Epoch: s.epoch, Actor: w.name(a), TimeUnixMs: max(w.now, a.TimeMs), Lifecycle: actorlogv1.Lifecycle_LIFECYCLE_DESTROYED,
+		Action: &actorlogv1.Action{TimeUnixMs: w.now, Body: &actorlogv1.Action_Destroy{Destroy: &actorlogv1.Destroy{Erase: true}}},
+	}
+	if !a.Alive {
+		o.Lifecycle, o.Error = actorlogv1.Lifecycle_LIFECYCLE_UNSPECIFIED, &actorlogv1.Error{Group: "actor", Code: "not_found", Message: "The actor does not exist or was destroyed."}
+	}
+	w.write(a, o)
+}
+
+func (w *Writer) write(a *subject, o *actorlogv1.Outcome) {
+	s := &w.shards[a.shard]
 	s.place++
 	offset := w.record(a.shard, schemas.TypeOutcome, a.Hash[:], o, s.place)
 	if applied, err := a.Apply(offset, o); err != nil || !applied {
@@ -181,6 +209,7 @@ func (w *Writer) outcome(a *subject) *actorlogv1.Outcome {
 	w.body(a, o)
 	if w.chance(15) {
 		code := pick(r, codes)
+		o.Warnings = []string{"a result was dropped", pick(r, texts)}
 		o.Error = &actorlogv1.Error{Group: code[0], Code: code[1], Message: pick(r, texts), MetadataJson: []byte(`{"n":1}`), Detail: "stack\n1"}
 		return o
 	}

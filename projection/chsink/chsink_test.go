@@ -144,48 +144,111 @@ func TestTables(t *testing.T) {
 	require.Equal(t, "0", one(t, "SELECT toString(countIf(state != '')) FROM "+name+".actors WHERE NOT alive"))
 }
 
-// An erasure deletes what there was of the actor from all parts, of the row that its state had too, and nothing else. A build that is made anew
-// comes to the same.
+// An erasure puts placeholders into all rows of the actor before it, in all parts, removes the row that its state had, and touches nothing else. Whoever asks what remains is told, as
+// is one who finds what a projector wrote that was behind.
 func TestErase(t *testing.T) {
 	t.Parallel()
 	db, name := database(t, nil)
 	sink, err := db.Sink(t.Context(), 1, "log")
 	require.NoError(t, err)
-	outcome := func(key string, generation uint32, o *actorlogv1.Outcome) *actorlogv1.Outcome {
-		o.Actor = &actorlogv1.Actor{Namespace: "default", Kind: "user", Key: []string{key}, Generation: generation}
-		return o
-	}
-	write := func(offset int64, key string, o *actorlogv1.Outcome, actors map[string]*projection.Actor) {
+	ann, bob := schemas.HashOf("default", "user", schemas.Key{"ann"}), schemas.HashOf("default", "user", schemas.Key{"bob"})
+	actors := map[schemas.Hash]*projection.Actor{}
+	write := func(offset int64, hash schemas.Hash, key string, generation uint32, o *actorlogv1.Outcome) *projection.Batch {
 		t.Helper()
-		hash := schemas.HashOf("default", "user", schemas.Key{key})
-		if actors[key] == nil {
+		if actors[hash] == nil {
 			a := projection.NewActor(0, hash)
-			actors[key] = &a
+			actors[hash] = &a
 		}
-		o.Ref = offset
-		row, counts := actors[key].Take(offset, o)
+		o.Ref, o.Actor = offset, &actorlogv1.Actor{Namespace: "default", Kind: "user", Key: []string{key}, Generation: generation}
+		row, counts := actors[hash].Take(offset, o)
 		require.True(t, counts)
-		require.NoError(t, sink.Write(t.Context(), &projection.Batch{Events: []projection.Event{row}, Actors: []projection.Actor{*actors[key]}}))
+		b := &projection.Batch{Events: []projection.Event{row}, Actors: []projection.Actor{*actors[hash]}, Places: []projection.Place{{Next: offset + 1}}}
+		if projection.Erases(o) {
+			b.Erasures = []projection.Erasure{{Actor: hash, Position: row.Position}}
+		}
+		require.NoError(t, sink.Write(t.Context(), b))
+		return b
 	}
-	actors := make(map[string]*projection.Actor)
-	created := func(state string) *actorlogv1.Outcome {
+	json := []byte(`["canary"]`)
+	created := func() *actorlogv1.Outcome {
 		return &actorlogv1.Outcome{
-			StateJson: []byte(state), Lifecycle: actorlogv1.Lifecycle_LIFECYCLE_CREATED,
-			Action: &actorlogv1.Action{Body: &actorlogv1.Action_Invoke{Invoke: &actorlogv1.Invoke{Name: "note", ArgsJson: []byte(`["canary"]`)}}},
+			StateJson: []byte(`{"text":"canary"}`), Lifecycle: actorlogv1.Lifecycle_LIFECYCLE_CREATED, ResultJson: json, Warnings: []string{"canary", "canary"},
+			Error:      &actorlogv1.Error{Group: "user", Code: "stays", Message: "canary", MetadataJson: json, Detail: "canary"},
+			Broadcasts: []*actorlogv1.Broadcast{{Name: "stays", ArgsJson: json}, {Name: "stays too"}},
+			Scheduled:  []*actorlogv1.Schedule{{Id: "s", Action: "note", ArgsJson: json}},
+			Sends:      []*actorlogv1.Send{{Actor: &actorlogv1.Actor{Kind: "user", Key: []string{"bob"}}, Invoke: &actorlogv1.Invoke{Name: "note", InputJson: json}}},
+			Connected:  []*actorlogv1.Connection{{Id: "c", ParamsJson: json, StateJson: json, Target: "/canary"}},
+			Action: &actorlogv1.Action{
+				Body: &actorlogv1.Action_Invoke{Invoke: &actorlogv1.Invoke{Name: "note", ArgsJson: json}}, Handshake: &actorlogv1.Handshake{Target: "/canary", ParamsJson: json},
+			},
 		}
 	}
-	write(0, "ann", outcome("ann", 1, created(`{"text":"canary"}`)), actors)
-	write(1, "bob", outcome("bob", 1, created(`{"text":"canary of bob"}`)), actors)
-	write(2, "ann", outcome("ann", 1, &actorlogv1.Outcome{
-		Lifecycle: actorlogv1.Lifecycle_LIFECYCLE_DESTROYED, Action: &actorlogv1.Action{Body: &actorlogv1.Action_Destroy{Destroy: &actorlogv1.Destroy{Erase: true}}},
-	}), actors)
-	write(3, "ann", outcome("ann", 2, created(`{"text":"another life"}`)), actors)
-	// Of all parts, also rows that others have replaced.
-	require.Equal(t, []string{"1 canary of bob", "2 ", "3 another life"},
-		rows(t, "SELECT concat(toString(offset), ' ', JSONExtractString(state, 'text')) FROM "+name+".events_1 ORDER BY offset"))
-	require.Equal(t, []string{"0"}, rows(t, "SELECT toString(count()) FROM "+name+".events_1 WHERE actor != '"+schemas.HashOf("default", "user", schemas.Key{"bob"}).String()+"' AND offset < 2"))
-	require.Equal(t, []string{"0"}, rows(t, "SELECT toString(count()) FROM "+name+".actors_1 WHERE state LIKE '%canary\"%'"))
-	require.Equal(t, []string{"another life", "canary of bob"}, rows(t, "SELECT JSONExtractString(state, 'text') FROM "+name+".actors_1 FINAL WHERE state != '' ORDER BY 1"))
+	fired := &actorlogv1.Outcome{PatchJson: []byte(`[{"op":"add","path":"/canary","value":1}]`), Action: &actorlogv1.Action{Body: &actorlogv1.Action_Fire{Fire: &actorlogv1.Fire{ScheduleId: "s"}}}}
+	destroyed := func() *actorlogv1.Outcome {
+		return &actorlogv1.Outcome{
+			Lifecycle: actorlogv1.Lifecycle_LIFECYCLE_DESTROYED, Action: &actorlogv1.Action{Body: &actorlogv1.Action_Destroy{Destroy: &actorlogv1.Destroy{Erase: true}}},
+		}
+	}
+	refused := destroyed()
+	refused.Lifecycle, refused.Error = 0, &actorlogv1.Error{Group: "actor", Code: "overloaded"}
+	remains := func(before *schemas.Position) map[string]projection.Remains {
+		t.Helper()
+		all, err := db.Remains(t.Context(), ann, before, "canary")
+		require.NoError(t, err)
+		of := make(map[string]projection.Remains)
+		for _, r := range all {
+			of[r.Table] = r
+		}
+		return of
+	}
+
+	first := write(0, ann, "ann", 1, created())
+	write(1, bob, "bob", 1, created())
+	write(2, ann, "ann", 1, fired)
+	write(3, ann, "ann", 1, refused)
+	r := remains(nil)
+	require.EqualValues(t, 2, r["events_1"].Open)
+	require.EqualValues(t, 2, r["events_1"].Canary)
+	require.EqualValues(t, 1, r["events_1"].Elsewhere, "bob's")
+	require.Positive(t, r["actors_1"].Open)
+	require.Positive(t, r["actors_1"].Canary)
+	at := schemas.Position{Offset: 4}
+	behind, err := db.Behind(t.Context(), "log", at)
+	require.NoError(t, err)
+	require.Equal(t, []uint32{1}, behind)
+
+	write(4, ann, "ann", 1, destroyed())
+	gone := func() {
+		t.Helper()
+		r := remains(&at)
+		for _, table := range []string{"events_1", "actors_1"} {
+			require.Zero(t, r[table].Open, table)
+			require.Zero(t, r[table].Canary, table)
+			require.Zero(t, r[table].Mutations, table)
+			require.Zero(t, r[table].Detached, table)
+		}
+		require.EqualValues(t, 4, r["events_1"].Rows, "that there was something stays")
+	}
+	gone()
+	behind, err = db.Behind(t.Context(), "log", at)
+	require.NoError(t, err)
+	require.Empty(t, behind)
+	require.Equal(t, []string{`0 note ["$Erased"] stays`, `2 note ["$Erased"] `, "3   overloaded", "4   "},
+		rows(t, "SELECT concat(toString(offset), ' ', action, ' ', args, ' ', error_code) FROM "+name+".events_1 WHERE actor = '"+ann.String()+"' ORDER BY offset"))
+	require.Equal(t, "1", one(t, "SELECT toString(count()) FROM "+name+".events_1 WHERE actor = '"+bob.String()+"' AND position(args, 'canary') > 0"))
+	require.Equal(t, "1", one(t, "SELECT toString(count()) FROM "+name+".actors_1 WHERE actor = '"+bob.String()+"' AND position(state, 'canary') > 0"))
+
+	// A later life has its contents. One that writes what was erased, for it had not come to that, and dies is put right by whoever asks.
+	write(5, ann, "ann", 2, created())
+	require.EqualValues(t, 1, remains(nil)["events_1"].Open)
+	require.NoError(t, sink.Write(t.Context(), first))
+	require.EqualValues(t, 1, remains(&at)["events_1"].Open)
+	require.EqualValues(t, 1, remains(&at)["actors_1"].Open)
+	require.NoError(t, db.Erase(t.Context(), ann, at))
+	r = remains(&at)
+	require.Zero(t, r["events_1"].Open)
+	require.Zero(t, r["actors_1"].Open)
+	require.EqualValues(t, 1, r["events_1"].Canary, "that of the later life")
 }
 
 // Whatever connection is cut whenever, and whoever is killed where: every outcome that counts is there once, at every moment.

@@ -153,33 +153,23 @@ func (s *Sink) Write(ctx context.Context, b *projection.Batch) error {
 	if err := s.insert(ctx, "actors", s.intoActors, s.actors.input); err != nil {
 		return err
 	}
-	for i := range b.Events {
-		if e := &b.Events[i]; e.Erases {
-			if err := s.erase(ctx, e); err != nil {
-				return err
-			}
+	for _, e := range b.Erasures {
+		if err := s.erase(ctx, e); err != nil {
+			return err
 		}
 	}
 	return s.insert(ctx, "places", s.intoPlaces, placeColumns(b.Places))
 }
 
-// erase deletes what came before an event of its actor, and returns when it is gone from all parts: a lightweight DELETE, and rows that are
-// replaced, stay on the disk until parts are merged. It is rare, and may take as long as ClickHouse needs to write the parts anew.
-func (s *Sink) erase(ctx context.Context, e *projection.Event) error {
-	for _, table := range []string{"events", "actors"} {
-		var p params
-		p.text("actor", e.Actor.Hash.String())
-		p.number("shard", int64(e.Position.Partition))
-		p.number("offset", e.Position.Offset)
-		err := s.db.do(ctx, ch.Query{
-			Body:       s.db.fill("ALTER TABLE {db}."+table+"_{build} DELETE WHERE actor = {actor:String} AND shard = {shard:Int32} AND offset < {offset:Int64} SETTINGS mutations_sync = 2", s.build),
-			Parameters: p,
-		})
-		if err != nil {
-			return fmt.Errorf("erasing actor %s from %s of build %d: %w", e.Actor.ID(), table, s.build, err)
-		}
+func (s *Sink) erase(ctx context.Context, e projection.Erasure) error {
+	var p params
+	p.number("shard", int64(e.Position.Partition))
+	p.number("offset", e.Position.Offset)
+	n, err := s.db.count(ctx, s.db.fill("SELECT count() AS n FROM {db}.events_{build} WHERE shard = {shard:Int32} AND offset = {offset:Int64}", s.build), p)
+	if err != nil || n == 0 {
+		return err
 	}
-	return nil
+	return s.db.erase(ctx, s.build, e.Actor, e.Position)
 }
 
 func placeColumns(places []projection.Place) proto.Input {

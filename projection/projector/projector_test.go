@@ -81,7 +81,9 @@ func (t *tables) Write(_ context.Context, b *projection.Batch) error {
 		return err
 	}
 	for _, e := range b.Events {
-		if old, ok := t.events[e.Position]; ok && !equal(&old, &e) {
+		erased := e
+		erased.Erase()
+		if old, ok := t.events[e.Position]; ok && !equal(&old, &e) && !equal(&old, &erased) {
 			return errors.New("another row at the same position")
 		}
 		t.events[e.Position] = e
@@ -92,6 +94,17 @@ func (t *tables) Write(_ context.Context, b *projection.Batch) error {
 	for _, a := range b.Actors {
 		if old, ok := t.actors[a.Hash]; !ok || old.LastOffset < a.LastOffset {
 			t.actors[a.Hash] = a
+		}
+	}
+	for _, e := range b.Erasures {
+		if _, counts := t.events[e.Position]; !counts {
+			continue
+		}
+		for p, row := range t.events {
+			if row.Actor.Hash == e.Actor && p.Partition == e.Position.Partition && p.Offset < e.Position.Offset {
+				row.Erase()
+				t.events[p] = row
+			}
 		}
 	}
 	if err := t.fault(2); err != nil {

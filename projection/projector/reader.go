@@ -40,7 +40,7 @@ type batch struct {
 func (b *batch) empty() {
 	clear(b.Events) // they hold memory of records
 	clear(b.Actors)
-	b.Events, b.Actors, b.Places, b.Bytes = b.Events[:0], b.Actors[:0], b.Places[:0], 0
+	b.Events, b.Actors, b.Places, b.Erasures, b.Bytes = b.Events[:0], b.Actors[:0], b.Places[:0], b.Erasures[:0], 0
 	b.since, b.changed = time.Time{}, b.changed[:0]
 	clear(b.moved)
 }
@@ -201,6 +201,10 @@ func (r *reader) load(ctx context.Context, records []eventlog.Record) error {
 func (r *reader) apply(shard int32, admitted *projection.Admitted) {
 	e := r.cache.get(shard, admitted.Hash)
 	broken := e.actor.Broken
+	if admitted.Err == nil && projection.Erases(admitted.Outcome) {
+		// Also one that the actor is ahead of: whoever wrote that may have died before it was carried out.
+		r.now.Erasures = append(r.now.Erasures, projection.Erasure{Actor: admitted.Hash, Position: schemas.Position{Partition: shard, Offset: admitted.Offset}})
+	}
 	if admitted.Err != nil {
 		e.actor.Break(admitted.Offset, admitted.Err)
 	} else if row, counts := e.actor.Take(admitted.Offset, admitted.Outcome); counts {
