@@ -9,7 +9,13 @@ import (
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
 
-const notYet = "has not happened yet"
+// notYet is why an event is not found that may still come.
+func (r *Reader) notYet() string {
+	if part, ok := r.src.(interface{ Absent() string }); ok {
+		return "has not happened yet, or is " + part.Absent()
+	}
+	return "has not happened yet"
+}
 
 // effects finds what came of an event.
 func (r *Reader) effects(ctx context.Context, e *Event, x *Explanation) error {
@@ -38,7 +44,7 @@ func (r *Reader) effects(ctx context.Context, e *Event, x *Explanation) error {
 			return err
 		}
 		to := actorOf(s.Actor)
-		x.Effects = append(x.Effects, link("sent to", got, notYet, &to))
+		x.Effects = append(x.Effects, link("sent to", got, r.notYet(), &to))
 	}
 	if len(o.Scheduled) == 0 && !o.Enqueued {
 		return nil
@@ -108,7 +114,7 @@ func (r *Reader) later(ctx context.Context, e *Event, x *Explanation) error {
 		x.Effects = append(x.Effects, l)
 	}
 	if o.Enqueued {
-		x.Effects = append(x.Effects, link("was completed by", completed, notYet, &own))
+		x.Effects = append(x.Effects, link("was completed by", completed, r.notYet(), &own))
 	}
 	return nil
 }

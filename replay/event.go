@@ -87,6 +87,12 @@ func (e *Event) prev() (offset int64, ok bool) {
 	return 0, false
 }
 
+// HasPrevious says whether the actor had an event before this one.
+func (e *Event) HasPrevious() bool {
+	_, ok := e.prev()
+	return ok
+}
+
 // creates says that a life began with the event: nothing before it matters to what the actor is.
 func (e *Event) creates() bool {
 	l := e.Outcome.GetLifecycle()

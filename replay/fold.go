@@ -17,6 +17,19 @@ type Moment struct {
 	Before, After machine.Actor
 }
 
+// Entry shows the event, with the name of the action that a schedule ran.
+func (m *Moment) Entry() *Entry {
+	v := m.Event.Entry()
+	if f := m.Outcome.GetAction().GetFire(); f != nil {
+		for _, s := range m.Before.Schedules {
+			if s.Id == f.ScheduleId {
+				v.Action = s.Action
+			}
+		}
+	}
+	return v
+}
+
 // FoldShard goes through the events of a partition below offset to (0: where it ends now), and folds the actors that are wanted; nil: all. It holds them all in memory. An
 // actor whose beginning is not kept is left out until its next life. The sequence ends after an error.
 func (r *Reader) FoldShard(ctx context.Context, partition int32, to int64, wanted func(schemas.Hash) bool) iter.Seq2[Moment, error] {

@@ -159,7 +159,7 @@ type Change struct {
 // maxWithBefore is up to how many changes are shown with what was there.
 const maxWithBefore = 200
 
-// Diff compares two moments of an actor, or two actors.
+// Diff compares two moments of an actor, or two actors, such as a copy and its original. Of two actors, how many lives they had is no difference.
 func Diff(before, after *machine.Actor) (*Difference, error) {
 	d := &Difference{Patch: json.RawMessage("[]"), Changes: []Change{}}
 	a, b := stateOf(before), stateOf(after)
@@ -238,11 +238,16 @@ func lookUp(document json.RawMessage, pointer string) json.RawMessage {
 }
 
 func (d *Difference) parts(before, after *machine.Actor) {
+	one := before.Hash == after.Hash
 	life := func(a *machine.Actor) json.RawMessage {
-		text, _ := json.Marshal(map[string]any{"generation": a.Generation, "alive": a.Alive}) // numbers can be
+		v := map[string]any{"alive": a.Alive}
+		if one {
+			v["generation"] = a.Generation
+		}
+		text, _ := json.Marshal(v) // numbers can be
 		return text
 	}
-	if before.Generation != after.Generation || before.Alive != after.Alive {
+	if before.Alive != after.Alive || (one && before.Generation != after.Generation) {
 		d.Parts = append(d.Parts, Change{Op: "replace", Path: "life", Before: life(before), After: life(after)})
 	}
 	d.part("schedules", byID(before.Schedules, func(s *actorlogv1.Schedule) (string, any) { return s.Id, scheduleOf(s) }),

@@ -134,6 +134,19 @@ func TestTimeTravel(t *testing.T) {
 		require.Equal(t, []replay.Change{{Op: "replace", Path: "/status", Before: json.RawMessage(`"paid"`), After: json.RawMessage(`"late"`)}}, d.Changes)
 		require.Len(t, d.Parts, 1)
 		require.Equal(t, "schedules/late", d.Parts[0].Path)
+
+		// Two actors: that each is in a life of its own is no difference.
+		other, err := r.State(t.Context(), schemas.HashOf("default", "purchase", schemas.Key{"book"}), replay.Point{})
+		require.NoError(t, err)
+		other.Generation = 7
+		d, err = replay.Diff(&after, &other)
+		require.NoError(t, err)
+		require.Empty(t, d.Parts)
+		require.Equal(t, []string{"/cents", "/status"}, []string{d.Changes[0].Path, d.Changes[1].Path})
+		other.Alive, other.State = false, nil
+		d, err = replay.Diff(&after, &other)
+		require.NoError(t, err)
+		require.Equal(t, []replay.Change{{Op: "replace", Path: "life", Before: json.RawMessage(`{"alive":true}`), After: json.RawMessage(`{"alive":false}`)}}, d.Parts)
 	})
 }
 
@@ -141,24 +154,7 @@ func TestTimeTravel(t *testing.T) {
 func TestWhy(t *testing.T) {
 	t.Parallel()
 	refunded(t, func(t *testing.T, w *actortest.World, r *replay.Reader) {
-		why := func(v *replay.Entry) *replay.Explanation {
-			at, err := schemas.ParsePosition(v.Position)
-			require.NoError(t, err)
-			x, err := r.Why(t.Context(), at)
-			require.NoError(t, err)
-			return x
-		}
-		told := func(links []replay.Link) []string {
-			all := []string{}
-			for _, l := range links {
-				text := l.How + " " + l.Missing
-				if l.Entry != nil {
-					text = l.How + " " + l.Entry.Kind + " " + l.Entry.Action
-				}
-				all = append(all, text)
-			}
-			return all
-		}
+		why := func(v *replay.Entry) *replay.Explanation { return why(t, r, v) }
 		wallet, purchase := entries(t, r, ann, replay.Query{}), entries(t, r, lamp, replay.Query{})
 		require.Equal(t, []string{"sent by purchase checkLate", "scheduled by purchase buy"}, told(why(wallet[4]).Causes))
 		require.Equal(t, []string{"sent by purchase cancel"}, told(why(wallet[3]).Causes))

@@ -118,14 +118,20 @@ func by(e *Event) *EntryActor {
 	return &a
 }
 
-const expired = "not kept any more"
+// expired is why an event is not found that must have been.
+func (r *Reader) expired() string {
+	if part, ok := r.src.(interface{ Absent() string }); ok {
+		return part.Absent()
+	}
+	return "not kept any more"
+}
 
 // cause is what led to an event at once; an empty how: somebody outside asked, or nobody did.
 func (r *Reader) cause(ctx context.Context, e *Event) (how string, cause *Event, missing string, err error) {
 	a := e.Outcome.GetAction()
 	own := func(how string, match func(*Event) bool) (string, *Event, string, error) {
 		found, err := r.earlier(ctx, e, match)
-		return how, found, expired, orNil(err, ErrGone)
+		return how, found, r.expired(), orNil(err, ErrGone)
 	}
 	switch {
 	case e.Step != nil:
@@ -142,9 +148,6 @@ func (r *Reader) cause(ctx context.Context, e *Event) (how string, cause *Event,
 			id := a.GetFire().ScheduleId
 			return c.Outcome.GetAction().GetFire().GetScheduleId() != id && sets(c.Outcome, id)
 		})
-	case len(a.GetComplete().GetCompletions()) > 0:
-		id := a.GetComplete().Completions[0].MessageId
-		return own("completes", func(c *Event) bool { return c.Outcome.GetEnqueued() && c.Outcome.Ref == id })
 	}
 	id := a.GetCaller().GetConnectionId()
 	if d := a.GetDisconnect(); d != nil {
@@ -154,6 +157,9 @@ func (r *Reader) cause(ctx context.Context, e *Event) (how string, cause *Event,
 		return own("came through the connection of", func(c *Event) bool {
 			return c.Outcome.GetAction().GetConnect() != nil && c.Outcome.Action.GetHandshake().GetConnectionId() == id
 		})
+	}
+	if done := e.Outcome.GetCompleted(); len(done) > 0 && (id == "" || a.GetComplete() != nil) { // also by an action that the actor's loop asked for
+		return own("completes", func(c *Event) bool { return c.Outcome.GetEnqueued() && c.Outcome.Ref == done[0].MessageId })
 	}
 	return "", nil, "", nil
 }
@@ -189,9 +195,9 @@ func (r *Reader) asker(ctx context.Context, e *Event) (how string, cause *Event,
 		return how, nil, "the record does not say by whom", nil
 	}
 	cause, err = r.answer(ctx, hash, origin.Ref, e.Outcome.Action.TimeUnixMs)
-	missing = expired
+	missing = r.expired()
 	if how == "called by" {
-		missing = "has not ended, or is not kept any more"
+		missing = "has not ended, or is " + r.expired()
 	}
 	return how, cause, missing, orNil(err, ErrGone)
 }

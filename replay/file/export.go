@@ -79,7 +79,7 @@ func Export(ctx context.Context, w io.Writer, r *replay.Reader, h schemas.Hash, 
 	if first == nil || last == nil {
 		return done, ErrUnknown
 	}
-	done.Whole = first.Outcome.GetPrev() == 0 && (first.Outcome == nil || first.Outcome.Prev == nil) && (first.Step == nil || first.Step.Prev == nil)
+	done.Whole = !first.HasPrevious()
 	if o.Now.IsZero() {
 		o.Now = time.Now()
 	}

@@ -192,6 +192,9 @@ func (h *History) Hash() schemas.Hash { return h.hash }
 // Header says of which actor and log the history is. Not to be changed.
 func (h *History) Header() *actorlogv1.HistoryHeader { return h.header }
 
+// Absent says of an event of which another one tells that it is not here.
+func (h *History) Absent() string { return "not in the file" }
+
 // Partitions implements eventlog.Source.
 func (h *History) Partitions() int32 { return h.header.Partitions }
 
