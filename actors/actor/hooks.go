@@ -107,6 +107,7 @@ func OnDestroy[S any](r *Registry, k KindOf[S], fn func(s *S, c *Ctx) error) {
 
 // OnStateChange sets what runs after an action that changed the state, once, as part of its outcome: it may broadcast, schedule and send.
 // The state that it gets is a copy: changing it changes nothing. It must not end connections or the actor. An error fails the action. Within 5 s.
+// An operator's undo runs no code of the actor, and not this either.
 func OnStateChange[S any](r *Registry, k KindOf[S], fn func(s *S, c *Ctx) error) {
 	d := define(r, k)
 	once(d.hooks.onStateChange == nil, k.name, "OnStateChange")

@@ -41,6 +41,8 @@ type Options struct {
 // ErrNothing says that there is nothing to restore: the actor did not live at that point, or nothing has changed since.
 var ErrNothing = errors.New("there is nothing to restore")
 
+var errUnknown = fmt.Errorf("%w: nothing is known of the actor", ErrNothing)
+
 // Done is what came of it.
 type Done struct {
 	// Position of the outcome that records it.
@@ -76,6 +78,8 @@ func Fork(ctx context.Context, c *remote.Client, r *replay.Reader, from schemas.
 		return nil, err
 	}
 	switch {
+	case a.LastOffset < 0 && at.IsNow():
+		return nil, errUnknown
 	case a.Broken != "":
 		return nil, fmt.Errorf("%w: the history of the actor cannot be read: %s", ErrNothing, a.Broken)
 	case !a.Alive:
@@ -104,7 +108,7 @@ func Undo(ctx context.Context, c *remote.Client, r *replay.Reader, hash schemas.
 		return nil, err
 	}
 	if now.LastOffset < 0 {
-		return nil, fmt.Errorf("%w: nothing is known of the actor", ErrNothing)
+		return nil, errUnknown
 	}
 	undone := &Done{}
 	was, err := before(ctx, r, hash, to, undone)
@@ -116,9 +120,6 @@ func Undo(ctx context.Context, c *remote.Client, r *replay.Reader, hash schemas.
 		return nil, fmt.Errorf("%w: the history of the actor up to there cannot be read: %s", ErrNothing, was.Broken)
 	case !was.Alive:
 		return nil, fmt.Errorf("%w: the actor did not live then; to end its life, destroy it", ErrNothing)
-	}
-	if undone.Difference, err = replay.Diff(&now, &was); err != nil {
-		return nil, fmt.Errorf("comparing the states: %w", err)
 	}
 	if len(undone.Undone) == 0 {
 		return nil, fmt.Errorf("%w: nothing has changed the actor since then", ErrNothing)
@@ -138,7 +139,15 @@ func Undo(ctx context.Context, c *remote.Client, r *replay.Reader, hash schemas.
 	if err != nil {
 		return nil, err
 	}
-	done.Undone, done.More, done.Difference = undone.Undone, undone.More, undone.Difference
+	done.Undone, done.More = undone.Undone, undone.More
+	// What it came to, and not what it was meant to: connections and schedules may stay, and what was forced took more back.
+	was, now, err = r.Between(ctx, hash, replay.Point{}, replay.Point{Position: &done.Position})
+	if err == nil {
+		done.Difference, err = replay.Diff(&was, &now)
+	}
+	if err != nil {
+		return done, fmt.Errorf("the undo is recorded at %s, but what it changed cannot be told: %w", done.Position, err)
+	}
 	return done, nil
 }
 

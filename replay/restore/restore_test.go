@@ -2,8 +2,10 @@ package restore_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"github.com/actorlog/actorlog/actors/actor"
 	"github.com/actorlog/actorlog/actors/actortest"
 	"github.com/actorlog/actorlog/examples/counter"
+	"github.com/actorlog/actorlog/examples/metronome"
 	"github.com/actorlog/actorlog/replay"
 	"github.com/actorlog/actorlog/replay/file"
 	"github.com/actorlog/actorlog/replay/restore"
@@ -162,9 +165,104 @@ func TestUndo(t *testing.T) {
 		world(t, func(t *testing.T, w *actortest.World) {
 			r := play(t, w)
 			require.NoError(t, counter.Kind.Get(w.Client, "a").Destroy(t.Context()))
-			_, err := restore.Undo(t.Context(), w.Client, r, hashOf("a"), replay.Point{}, restore.Options{})
+			done, err := restore.Undo(t.Context(), w.Client, r, hashOf("a"), replay.Point{}, restore.Options{})
 			require.NoError(t, err)
 			require.EqualValues(t, 10, count(t, w, "a"))
+			require.Equal(t, []replay.Change{{
+				Op: "replace", Path: "life", Before: json.RawMessage(`{"alive":false,"generation":1}`), After: json.RawMessage(`{"alive":true,"generation":2}`),
+			}}, done.Difference.Parts)
+
+			// And to before that, from the second life: it stays the second one.
+			done, err = restore.Undo(t.Context(), w.Client, r, hashOf("a"), replay.Point{Number: 1}, restore.Options{})
+			require.NoError(t, err)
+			require.EqualValues(t, 1, count(t, w, "a"))
+			require.Empty(t, done.Difference.Parts)
+		})
+	})
+	t.Run("leaves schedules, unless told otherwise, and says what it did", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			w := actortest.New(t, metronome.Register)
+			log := w.Cluster.Client()
+			defer log.Close()
+			r := replay.NewReader(log, replay.Options{})
+			hash := schemas.HashOf(actor.DefaultNamespace, metronome.Kind.Name(), []string{"a"})
+			h := metronome.Kind.GetOrCreate(w.Client, "a")
+			for _, p := range []metronome.Piece{{EveryMs: 3_600_000, Beats: 3}, {EveryMs: 7_200_000, Beats: 5}} {
+				_, err := metronome.Start.Call(t.Context(), h, p)
+				require.NoError(t, err)
+			}
+			schedules := func() (every []int64) {
+				a, err := r.Head(t.Context(), hash)
+				require.NoError(t, err)
+				for _, s := range a.Schedules {
+					every = append(every, s.EveryMs)
+				}
+				return every
+			}
+			paths := func(d *replay.Difference) (all []string) {
+				for _, c := range slices.Concat(d.Changes, d.Parts) {
+					all = append(all, c.Path)
+				}
+				return all
+			}
+			done, err := restore.Undo(t.Context(), w.Client, r, hash, replay.Point{Number: 1}, restore.Options{})
+			require.NoError(t, err)
+			require.Equal(t, []string{"/left"}, paths(done.Difference))
+			require.Equal(t, []int64{7_200_000}, schedules())
+			_, err = metronome.Start.Call(t.Context(), h, metronome.Piece{EveryMs: 7_200_000, Beats: 5})
+			require.NoError(t, err)
+			done, err = restore.Undo(t.Context(), w.Client, r, hash, replay.Point{Number: 1}, restore.Options{Schedules: true})
+			require.NoError(t, err)
+			require.Equal(t, []string{"/left", "schedules/beat"}, paths(done.Difference))
+			require.Equal(t, []int64{3_600_000}, schedules())
+
+			// The same of copies.
+			for key, o := range map[string]restore.Options{"without": {}, "with": {Schedules: true}} {
+				_, err := restore.Fork(t.Context(), w.Client, r, hash, replay.Point{Number: 1}, restore.Target{Key: []string{key}}, o)
+				require.NoError(t, err)
+				copied, err := r.Head(t.Context(), schemas.HashOf(actor.DefaultNamespace, metronome.Kind.Name(), []string{key}))
+				require.NoError(t, err)
+				require.Len(t, copied.Schedules, map[string]int{"without": 0, "with": 1}[key])
+			}
+		})
+	})
+	t.Run("runs no hook, but what runs when an actor wakes", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			type dial struct{ N int }
+			kind := actor.New[dial]("dial")
+			set := actor.Action[int, actor.None](kind, "set")
+			var changed, woke []int // by turns: the actor is one
+			w := actortest.New(t, func(r *actor.Registry) {
+				actor.On(r, set, func(s *dial, _ *actor.Ctx, n int) (none actor.None, err error) {
+					s.N = n
+					return none, nil
+				})
+				actor.OnStateChange(r, kind, func(s *dial, _ *actor.Ctx) error {
+					changed = append(changed, s.N)
+					return nil
+				})
+				actor.OnWake(r, kind, func(s *dial, _ *actor.Ctx) error {
+					woke = append(woke, s.N)
+					return nil
+				})
+			})
+			log := w.Cluster.Client()
+			defer log.Close()
+			h := kind.GetOrCreate(w.Client, "a")
+			for _, n := range []int{1, 2} {
+				_, err := set.Call(t.Context(), h, n)
+				require.NoError(t, err)
+			}
+			_, err := restore.Undo(t.Context(), w.Client, replay.NewReader(log, replay.Options{}), schemas.HashOf(actor.DefaultNamespace, "dial", []string{"a"}), replay.Point{}, restore.Options{})
+			require.NoError(t, err)
+			require.Equal(t, []int{1, 2}, changed)
+			require.Equal(t, []int{0}, woke)
+			_, err = set.Call(t.Context(), h, 5)
+			require.NoError(t, err)
+			require.Equal(t, []int{1, 2, 5}, changed)
+			require.Equal(t, []int{0, 1}, woke)
 		})
 	})
 	t.Run("of nothing is refused", func(t *testing.T) {
