@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -15,11 +16,11 @@ import (
 
 type historyCmd struct {
 	ofActor
-	Since  string `help:"First event: a position (3:5310), the number of an event (7), a time (2026-11-23T06:31:04Z), or how long ago (15m)." placeholder:"POINT"`
-	Grep   string `help:"Only events whose JSON, as --json prints it, matches this regular expression." placeholder:"REGEXP"`
-	Limit  *int   `help:"How many of the newest events; 0 is all. Default: 50, and all with --since." placeholder:"N"`
-	Follow bool   `short:"f" help:"Go on with what happens from now on."`
-	JSON   bool   `name:"json" help:"JSON lines."`
+	Since  pointText `help:"First event: a position (3:5310), the number of an event (7, or -1 for the last), a time (2026-11-23T06:31:04Z), or how long ago (15m)." placeholder:"POINT"`
+	Grep   string    `help:"Only events whose JSON, as --json prints it, matches this regular expression." placeholder:"REGEXP"`
+	Limit  *int      `help:"How many of the newest events; 0 is all. Default: 50, and all with --since." placeholder:"N"`
+	Follow bool      `short:"f" help:"Go on with what happens from now on."`
+	JSON   bool      `name:"json" help:"JSON lines."`
 }
 
 // Run implements the command.
@@ -45,9 +46,17 @@ func (c *historyCmd) Run(ctx context.Context, log *zap.Logger) error {
 	return c.on(ctx, log, func(r *replay.Reader, hash schemas.Hash) error {
 		out := bufio.NewWriter(os.Stdout)
 		defer out.Flush()
+		if c.Follow {
+			if err := c.waits(ctx, r, hash); err != nil {
+				return err
+			}
+		}
 		n := 0
 		for v, err := range r.Entries(ctx, hash, q) {
 			if err != nil {
+				if c.Follow && ctx.Err() != nil {
+					return nil // there is no other end
+				}
 				out.Flush()
 				return cutOff(err)
 			}
@@ -64,9 +73,23 @@ func (c *historyCmd) Run(ctx context.Context, log *zap.Logger) error {
 				return err
 			}
 		}
-		if n == 0 && c.Grep == "" && c.Since == "" {
-			return c.unknown()
+		if n > 0 {
+			return nil
 		}
-		return nil
+		return c.known(ctx, r, hash)
 	})
+}
+
+// waits says on stderr that what is followed has no history yet: perhaps its key is another.
+func (c *historyCmd) waits(ctx context.Context, r *replay.Reader, hash schemas.Hash) error {
+	if c.File != "" {
+		return errors.New("--follow: nothing is added to a file")
+	}
+	if err := c.known(ctx, r, hash); errors.As(err, new(unknownError)) {
+		fmt.Fprintf(os.Stderr, "Waiting, for %v.\n", err)
+		return nil
+	} else if err != nil && !errors.Is(err, replay.ErrGone) {
+		return err
+	}
+	return nil
 }

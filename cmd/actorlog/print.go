@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/actorlog/actorlog/replay"
 	"github.com/actorlog/actorlog/schemas"
@@ -28,6 +30,23 @@ func title(v *replay.Entry) string {
 		fmt.Fprintf(&b, " failed: %s.%s: %s", v.Error.Group, v.Error.Code, v.Error.Message)
 	case len(v.Result) > 0:
 		fmt.Fprintf(&b, " = %s", v.Result)
+	}
+	return printable(b.String())
+}
+
+// printable is text in one line in which control characters are escaped: keys, names and messages are what clients say, and must not move a terminal's cursor or look like
+// lines of ours.
+func printable(text string) string {
+	if !strings.ContainsFunc(text, unicode.IsControl) {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if unicode.IsControl(r) {
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		} else {
+			b.WriteRune(r)
+		}
 	}
 	return b.String()
 }
@@ -57,13 +76,13 @@ func list(args json.RawMessage) string {
 }
 
 // whose names the actor of an entry.
-func whose(v *replay.Entry) string { return v.Kind + " " + schemas.Key(v.Key).String() }
+func whose(v *replay.Entry) string { return printable(v.Kind + " " + schemas.Key(v.Key).String()) }
 
 // printEntry prints all there is to say about an event.
 func printEntry(w io.Writer, v *replay.Entry) {
 	fmt.Fprintln(w, title(v))
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "    %-9s %s\n", name, fmt.Sprintf(format, args...))
+		fmt.Fprintf(w, "    %-9s %s\n", name, printable(fmt.Sprintf(format, args...)))
 	}
 	line("by", "%s", caller(v))
 	if v.RequestID != "" {
@@ -88,7 +107,11 @@ func printEntry(w io.Writer, v *replay.Entry) {
 		line("life", "%s, generation %d", v.Lifecycle, v.Generation)
 	}
 	if v.Error != nil && v.Error.Detail != "" {
-		line("detail", "%s", strings.ReplaceAll(v.Error.Detail, "\n", "\n              "))
+		name := "detail"
+		for text := range strings.Lines(v.Error.Detail) {
+			line(name, "%s", strings.ReplaceAll(strings.TrimRight(text, "\n"), "\t", "    "))
+			name = ""
+		}
 	}
 	if len(v.State) > 0 {
 		line("state", "%s", v.State)

@@ -113,7 +113,7 @@ func entryRow(w io.Writer, e *audit.Entry) {
 		changes = append(changes, string(c))
 	}
 	fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Time.Format("2006-01-02T15:04:05.000Z"), e.Where, e.Kind+" "+e.Key.String(),
-		short(strings.TrimSpace(e.Body+" "+e.Action+string(e.Args))), short(caller), time.Duration(e.DurationUs)*time.Microsecond, short(result), short(strings.Join(changes, " ")))
+		short(strings.TrimSpace(strings.TrimSpace(e.Body+" "+e.Action)+" "+string(e.Args))), short(caller), time.Duration(e.DurationUs)*time.Microsecond, short(result), short(strings.Join(changes, " ")))
 }
 
 // short fits a cell of a table; --json has all.

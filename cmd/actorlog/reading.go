@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"go.uber.org/zap"
 	"golang.org/x/term"
 
@@ -34,8 +36,24 @@ func (c reading) with(ctx context.Context, log *zap.Logger, do func(*replay.Read
 	defer end()
 	bar := newBar(os.Stderr)
 	defer bar.clear()
-	return do(replay.NewReader(source, replay.Options{Progress: bar.show}))
+	return interrupted(ctx, do(replay.NewReader(source, replay.Options{Progress: bar.show})), "interrupted")
 }
+
+// interrupted is err, or if it is the end of ctx one that says so, with the exit status that shells know: what is not done must not look as if it were.
+func interrupted(ctx context.Context, err error, message string) error {
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	return interruptedError(message)
+}
+
+type interruptedError string
+
+// Error implements error.
+func (e interruptedError) Error() string { return string(e) }
+
+// ExitStatus is that of a process that ended by SIGINT.
+func (interruptedError) ExitStatus() int { return 130 }
 
 func (c reading) source(ctx context.Context, log *zap.Logger) (source eventlog.Source, end func(), err error) {
 	if c.File != "" {
@@ -104,12 +122,40 @@ func (w whom) hash() (schemas.Hash, error) {
 func (w whom) String() string { return strings.Join(append([]string{w.Kind}, w.Key...), " ") }
 
 // unknown is the error for an actor without any event.
-func (w whom) unknown() error {
-	return fmt.Errorf("nothing is known of %s in namespace %s: it never was asked anything, its key is another (each part is an argument of its own), or its events are not kept any more", w, w.Namespace)
+func (w whom) unknown() error { return unknownError{w} }
+
+type unknownError struct{ whom }
+
+// Error implements error.
+func (e unknownError) Error() string {
+	return fmt.Sprintf("nothing is known of %s in namespace %s: it never was asked anything, its key is another (each part is an argument of its own), or its events are not kept any more", printable(e.String()), e.Namespace)
 }
 
-func point(flag, text string) (replay.Point, error) {
-	p, err := replay.ParsePoint(text, time.Now())
+// known returns what unknown does if the actor has no event.
+func (w whom) known(ctx context.Context, r *replay.Reader, hash schemas.Hash) error {
+	e, err := r.Find(ctx, hash, replay.Point{})
+	if err == nil && e == nil {
+		return w.unknown()
+	}
+	return err
+}
+
+// pointText is a point in history as a flag has it: -1 for the last event is one, although it begins as flags do.
+type pointText string
+
+// Decode implements kong.MapperValue.
+func (p *pointText) Decode(ctx *kong.DecodeContext) error {
+	t := ctx.Scan.Pop()
+	text := t.String()
+	if _, err := strconv.ParseInt(text, 10, 64); !t.IsValue() && err != nil {
+		return fmt.Errorf("want a point in history and not %q: a position such as 3:5310, the number of an event such as 7, or -1 for the last, a time such as 2026-11-23T06:31:04Z, or how long ago, such as 15m", text)
+	}
+	*p = pointText(text)
+	return nil
+}
+
+func point(flag string, text pointText) (replay.Point, error) {
+	p, err := replay.ParsePoint(string(text), time.Now())
 	if err != nil {
 		return p, fmt.Errorf("%s: %w", flag, err)
 	}

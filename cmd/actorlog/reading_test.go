@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
 
 	"github.com/actorlog/actorlog/replay"
@@ -66,4 +69,72 @@ func TestWhom(t *testing.T) {
 	}
 	_, err := (whom{Kind: "counter", Key: []string{string(make([]byte, 200))}}).hash()
 	require.ErrorContains(t, err, "part 0 of the key")
+}
+
+// A point may look like a flag, as the last event does; a flag is no point.
+func TestPointText(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		args []string
+		want pointText
+		err  string
+	}{
+		"Apart":    {args: []string{"--at", "-1"}, want: "-1"},
+		"Together": {args: []string{"--at=-1"}, want: "-1"},
+		"Position": {args: []string{"--at", "3:5310"}, want: "3:5310"},
+		"Flag":     {args: []string{"--at", "--all"}, err: "--at: want a point in history and not \"--all\""},
+		"Nothing":  {args: []string{"--at"}, err: "--at"},
+	} {
+		var flags struct {
+			At  pointText
+			All bool
+		}
+		parser, err := kong.New(&flags)
+		require.NoError(t, err, name)
+		_, err = parser.Parse(c.args)
+		if c.err != "" {
+			require.ErrorContains(t, err, c.err, name)
+			continue
+		}
+		require.NoError(t, err, name)
+		require.Equal(t, c.want, flags.At, name)
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "caf\u00e9 a/b", printable("caf\u00e9 a/b"))
+	require.Equal(t, `a\nb\x1b[2J\u009b`, printable("a\nb\x1b[2J\u009b"))
+
+	// What others say cannot make a line of its own, but for the detail of an error, which is indented.
+	var out bytes.Buffer
+	printEntry(&out, &replay.Entry{
+		Position: "1:2", Type: "invoke", Action: "x\n9:9  #1  forged", Caller: &replay.EntryCaller{Principal: "ann\r\x1b[1A"},
+		Error: &replay.EntryError{Group: "user", Code: "no", Message: "no\nno", Detail: "panic: no\n\tat x.go\n"},
+	})
+	require.Equal(t, `1:2  0001-01-01T00:00:00.000Z  x\n9:9  #1  forged() failed: user.no: no\nno
+    by        ann\r\x1b[1A
+    took      0s
+    detail    panic: no
+                  at x.go
+`, out.String())
+}
+
+// The keys of terminals that are several bytes.
+func TestArrow(t *testing.T) {
+	t.Parallel()
+	for sent, want := range map[string]rune{"[C": 'n', "OB": 'n', "[D": 'p', "OA": 'p', "[5~": '?', "": '?', "x": '?'} {
+		keys := bufio.NewReader(strings.NewReader("_" + sent + "q"))
+		_, err := keys.ReadByte() // which buffers the rest
+		require.NoError(t, err)
+		if sent == "" {
+			keys = bufio.NewReader(strings.NewReader(""))
+		}
+		require.Equal(t, want, arrow(keys), sent)
+		if sent != "" {
+			rest, err := keys.ReadByte()
+			require.NoError(t, err)
+			require.Equal(t, byte('q'), rest, sent)
+		}
+	}
 }

@@ -47,7 +47,7 @@ func (c writing) with(ctx context.Context, log *zap.Logger, do func(*remote.Clie
 		return err
 	}
 	defer client.Close()
-	return do(client, l)
+	return interrupted(ctx, do(client, l), "interrupted: whether it is done already, the history of the actor tells")
 }
 
 // forked is where a copy goes.
@@ -65,7 +65,7 @@ func (c forked) print(d *restore.Done) {
 type forkCmd struct {
 	writing
 	whom
-	At string `help:"After which event: a position, the number of an event (7, or -1 for the last), a time, or how long ago. Default: now." placeholder:"POINT"`
+	At pointText `help:"After which event: a position, the number of an event (7, or -1 for the last), a time, or how long ago. Default: now." placeholder:"POINT"`
 	forked
 }
 
@@ -91,8 +91,8 @@ func (c *forkCmd) Run(ctx context.Context, log *zap.Logger) error {
 
 type importCmd struct {
 	writing
-	File string `arg:"" type:"existingfile" help:"File that export wrote."`
-	At   string `help:"After which event. Default: the last one in the file." placeholder:"POINT"`
+	File string    `arg:"" type:"existingfile" help:"File that export wrote."`
+	At   pointText `help:"After which event. Default: the last one in the file." placeholder:"POINT"`
 	forked
 }
 
@@ -121,8 +121,8 @@ func (c *importCmd) Run(ctx context.Context, log *zap.Logger) error {
 type undoCmd struct {
 	writing
 	whom
-	Back  string `name:"to" help:"After which event the state is what it shall be again: a position, the number of an event, a time, or how long ago. Default: before the last event that changed it." placeholder:"POINT"`
-	Force bool   `help:"Also if the actor changes while this is prepared."`
+	Back  pointText `name:"to" help:"After which event the state is what it shall be again: a position, the number of an event, a time, or how long ago. Default: before the last event that changed it." placeholder:"POINT"`
+	Force bool      `help:"Also if the actor changes while this is prepared."`
 }
 
 // Run implements the command.
@@ -159,9 +159,9 @@ type exportCmd struct {
 	app.Brokers    `group:"Brokers"`
 	app.Topics     `group:"Brokers"`
 	whom           `embed:""`
-	Out            string `short:"o" required:"" type:"path" placeholder:"FILE" help:"File to write. One that is there is not overwritten."`
-	At             string `help:"Up to which event: a position, the number of an event, a time, or how long ago. Default: the last." placeholder:"POINT"`
-	WithoutAnswers bool   `help:"Leave out what other actors answered to calls of this one, for which the whole log is searched. Then actions that call others cannot be verified from the file."`
+	Out            string    `short:"o" required:"" type:"path" placeholder:"FILE" help:"File to write. One that is there is not overwritten."`
+	At             pointText `help:"Up to which event: a position, the number of an event, a time, or how long ago. Default: the last." placeholder:"POINT"`
+	WithoutAnswers bool      `help:"Leave out what other actors answered to calls of this one, for which the whole log is searched. Then actions that call others cannot be verified from the file."`
 }
 
 // Run implements the command.
@@ -184,7 +184,7 @@ func (c *exportCmd) Run(ctx context.Context, log *zap.Logger) (err error) {
 	}
 	f, err := os.CreateTemp(filepath.Dir(c.Out), ".actorlog-export-*")
 	if err != nil {
-		return err
+		return fmt.Errorf("making %s: %w", c.Out, err)
 	}
 	defer os.Remove(f.Name()) // of a failed one; otherwise there is no such file any more
 	bar := newBar(os.Stderr)
@@ -192,14 +192,19 @@ func (c *exportCmd) Run(ctx context.Context, log *zap.Logger) (err error) {
 	done, err := file.Export(ctx, f, replay.NewReader(l, replay.Options{Progress: bar.show}), hash, file.Options{
 		To: to, WithoutAnswers: c.WithoutAnswers, Log: l.Identity(), CodeVersion: app.Version(),
 	})
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err = interrupted(ctx, errors.Join(err, f.Close()), "interrupted: there is no file"); err != nil {
 		if errors.Is(err, file.ErrUnknown) && to.IsNow() {
 			return c.unknown()
 		}
 		return err
 	}
-	if err := os.Link(f.Name(), c.Out); err != nil { // which does not replace what somebody made in the meantime
-		return err
+	// A link does not replace what somebody made in the meantime; some file systems have none.
+	if err := os.Link(f.Name(), c.Out); errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("%s is there already: name another file, or remove it", c.Out)
+	} else if err != nil {
+		if err := os.Rename(f.Name(), c.Out); err != nil {
+			return err
+		}
 	}
 	bar.clear()
 	fmt.Printf("%d events of %s, and %d answers to its calls, are in %s.\n", done.Events, c.whom, done.Answers, c.Out)

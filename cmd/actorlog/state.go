@@ -12,8 +12,8 @@ import (
 
 type stateCmd struct {
 	ofActor
-	At  string `help:"After which event: a position (3:5310), the number of an event (7, or -1 for the last), a time (2026-11-23T06:31:04Z), or how long ago (15m). Default: now." placeholder:"POINT"`
-	All bool   `help:"All that the actor is, as one JSON object: its state, life, connections, schedules and queues."`
+	At  pointText `help:"After which event: a position (3:5310), the number of an event (7, or -1 for the last), a time (2026-11-23T06:31:04Z), or how long ago (15m). Default: now." placeholder:"POINT"`
+	All bool      `help:"All that the actor is, as one JSON object: its state, life, connections, schedules and queues."`
 }
 
 // Run implements the command.
@@ -40,10 +40,10 @@ func (c *stateCmd) Run(ctx context.Context, log *zap.Logger) error {
 
 type diffCmd struct {
 	ofActor
-	From  string `help:"The earlier point: a position, the number of an event, a time, or how long ago. Default: just before the event at --to." placeholder:"POINT"`
-	To    string `help:"The later point. Default: now." placeholder:"POINT"`
-	Patch bool   `help:"Print the difference of the states as a JSON Patch (RFC 6902), on one line."`
-	JSON  bool   `name:"json" help:"Print patch and changes as one JSON object."`
+	From  pointText `help:"The earlier point: a position, the number of an event, a time, or how long ago. Default: just before the event at --to." placeholder:"POINT"`
+	To    pointText `help:"The later point. Default: now." placeholder:"POINT"`
+	Patch bool      `help:"Print the difference of the states as a JSON Patch (RFC 6902), on one line."`
+	JSON  bool      `name:"json" help:"Print patch and changes as one JSON object."`
 }
 
 // Run implements the command.

@@ -19,14 +19,11 @@ import (
 
 type stepCmd struct {
 	ofActor
-	At string `help:"Where to begin: a position, the number of an event (-1 for the last), a time, or how long ago. Default: the first event." placeholder:"POINT"`
+	At pointText `help:"Where to begin: a position, the number of an event (-1 for the last), a time, or how long ago. Default: the first event." placeholder:"POINT"`
 }
 
 // Run implements the command.
 func (c *stepCmd) Run(ctx context.Context, log *zap.Logger) error {
-	if c.At == "" {
-		c.At = "1"
-	}
 	at, err := point("--at", c.At)
 	if err != nil {
 		return err
@@ -34,7 +31,11 @@ func (c *stepCmd) Run(ctx context.Context, log *zap.Logger) error {
 	return c.on(ctx, log, func(r *replay.Reader, hash schemas.Hash) error {
 		w := walk{ctx: ctx, r: r, hash: hash, out: os.Stdout}
 		defer w.leave()
-		if err := w.to(at); err != nil {
+		begin := func() error { return w.to(at) }
+		if c.At == "" {
+			begin = func() error { return w.offset(0) }
+		}
+		if err := begin(); err != nil {
 			return err
 		}
 		if len(w.seen) == 0 {
@@ -59,8 +60,10 @@ type walk struct {
 	seen  []replay.Moment
 	here  int
 	first int64
-	next  func() (replay.Moment, error, bool)
-	stop  func()
+	// counted: nothing was before the first moment, so that first is a number.
+	counted bool
+	next    func() (replay.Moment, error, bool)
+	stop    func()
 }
 
 func (w *walk) leave() {
@@ -72,14 +75,12 @@ func (w *walk) leave() {
 // to goes to the last event at or before a point, or the first.
 func (w *walk) to(p replay.Point) error {
 	offset := int64(0)
-	if !p.IsNow() || len(w.seen) > 0 {
-		e, err := w.r.Find(w.ctx, w.hash, p)
-		if err != nil {
-			return err
-		}
-		if e != nil {
-			offset = e.Position.Offset
-		}
+	e, err := w.r.Find(w.ctx, w.hash, p)
+	if err != nil {
+		return err
+	}
+	if e != nil {
+		offset = e.Position.Offset
 	}
 	return w.offset(offset)
 }
@@ -106,6 +107,9 @@ func (w *walk) forward() (bool, error) {
 	m, err, ok := w.next()
 	if err != nil || !ok {
 		return false, err
+	}
+	if len(w.seen) == 0 {
+		w.counted = !m.HasPrevious()
 	}
 	if w.seen = append(w.seen, m); len(w.seen) > 2*keptMoments {
 		w.first += int64(len(w.seen) - keptMoments)
@@ -137,7 +141,9 @@ func (w *walk) back() (bool, error) {
 func (w *walk) show() {
 	m := &w.seen[w.here]
 	v := m.Entry()
-	v.Number = w.first + int64(w.here)
+	if w.counted {
+		v.Number = w.first + int64(w.here)
+	}
 	printEntry(w.out, v)
 	d, err := replay.Diff(&m.Before, &m.After)
 	if err != nil {
@@ -173,7 +179,7 @@ func (w *walk) run(next func() (string, bool)) error {
 			end = "That was the first event."
 		case "g":
 			var p replay.Point
-			if p, err = point("g", rest); err == nil {
+			if p, err = point("g", pointText(rest)); err == nil {
 				err = w.to(p)
 			}
 			if errors.Is(err, replay.ErrPoint) {
@@ -212,6 +218,9 @@ func commands(in *os.File, out io.Writer) (next func() (string, bool)) {
 			return "", false
 		}
 		key, _, err := keys.ReadRune()
+		if key == escape && err == nil {
+			key = arrow(keys)
+		}
 		_ = term.Restore(int(in.Fd()), old)
 		switch {
 		case err != nil || key == 3 || key == 4: // Ctrl-C, Ctrl-D
@@ -225,4 +234,31 @@ func commands(in *os.File, out io.Writer) (next func() (string, bool)) {
 		line, err := keys.ReadString('\n')
 		return "g " + strings.TrimSpace(line), err == nil
 	}
+}
+
+// escape begins what a terminal sends for keys that are no characters.
+const escape = 0x1b
+
+// arrow reads the rest of such a key, which has come with its beginning: right and down are n, left and up are p, others are no command.
+func arrow(keys *bufio.Reader) rune {
+	if keys.Buffered() == 0 {
+		return '?'
+	}
+	if kind, err := keys.ReadByte(); err != nil || (kind != '[' && kind != 'O') {
+		return '?'
+	}
+	for keys.Buffered() > 0 {
+		b, err := keys.ReadByte()
+		switch {
+		case err != nil:
+			return '?'
+		case b == 'B' || b == 'C':
+			return 'n'
+		case b == 'A' || b == 'D':
+			return 'p'
+		case b >= '@' && b <= '~': // the end of another key
+			return '?'
+		}
+	}
+	return '?'
 }

@@ -47,7 +47,7 @@ func explain(w io.Writer, x *replay.Explanation) {
 		}
 	}
 	if n := len(x.Causes); n == 0 || x.Causes[n-1].Entry != nil {
-		fmt.Fprintf(w, "<- asked by %s\n", caller(last))
+		fmt.Fprintf(w, "<- asked by %s\n", printable(caller(last)))
 	}
 	for _, l := range x.Effects {
 		printLink(w, "->", l)
@@ -61,7 +61,7 @@ func printLink(w io.Writer, arrow string, l replay.Link) {
 	}
 	who := ""
 	if l.Actor != nil {
-		who = "  " + l.Actor.Kind + " " + schemas.Key(l.Actor.Key).String()
+		who = "  " + printable(l.Actor.Kind+" "+schemas.Key(l.Actor.Key).String())
 	}
 	fmt.Fprintf(w, "%s %s%s  (%s)\n", arrow, l.How, who, l.Missing)
 }

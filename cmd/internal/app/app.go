@@ -42,7 +42,7 @@ func Main(name, description string, cli any, log *Log) {
 		os.Exit(0)
 	}
 	parser, err := kong.New(cli,
-		kong.Name(name), kong.Description(description), kong.UsageOnError(),
+		kong.Name(name), kong.Description(description), kong.ShortUsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.Vars{"version": Version()},
 	)
@@ -50,6 +50,7 @@ func Main(name, description string, cli any, log *Log) {
 		panic(err) // the tags of a flag are wrong: the program never works
 	}
 	command, err := parser.Parse(os.Args[1:])
+	parser.Stdout = os.Stderr // how it is used, after an error: what reads the output of a command must not take that for it
 	parser.FatalIfErrorf(err)
 
 	logger := log.New(os.Stderr)
