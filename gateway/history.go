@@ -12,6 +12,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/actorlog/actorlog/actors/machine"
 	"github.com/actorlog/actorlog/gateway/wire"
 	"github.com/actorlog/actorlog/replay"
 	"github.com/actorlog/actorlog/schemas"
@@ -174,7 +175,12 @@ func readDiff(ctx context.Context, c *gin.Context, r *replay.Reader) (any, error
 	if err != nil {
 		return nil, err
 	}
-	before, after, err := r.Between(ctx, hash, from, to)
+	var before, after machine.Actor
+	if with := c.QueryArray("with"); len(with) > 0 {
+		before, after, err = two(ctx, c, r, hash, with, from, to)
+	} else {
+		before, after, err = r.Between(ctx, hash, from, to)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -182,6 +188,28 @@ func readDiff(ctx context.Context, c *gin.Context, r *replay.Reader) (any, error
 		return nil, errUnknownActor
 	}
 	return replay.Diff(&before, &after)
+}
+
+// two is an actor and another one of its kind, each at a point.
+func two(ctx context.Context, c *gin.Context, r *replay.Reader, hash schemas.Hash, with []string, from, to replay.Point) (before, after machine.Actor, err error) {
+	if before, err = r.State(ctx, hash, from); err == nil && before.LastOffset < 0 {
+		err = errUnknownActor
+	}
+	if err != nil {
+		return before, after, err
+	}
+	var other schemas.Hash
+	if id, err := schemas.ParseActorID(with[0]); err == nil && len(with) == 1 {
+		other = id.Hash
+	} else {
+		address, err := addressOf(c.DefaultQuery("withNamespace", before.Namespace), before.Kind, with)
+		if err != nil {
+			return before, after, err
+		}
+		other = address.hash
+	}
+	after, err = r.State(ctx, other, to)
+	return before, after, err
 }
 
 // readWhy is GET /admin/why/{position} and /admin/why?request=.

@@ -76,6 +76,10 @@ func TestHistory(t *testing.T) {
 	require.JSONEq(t, `[{"op":"replace","path":"/count","value":14}]`, string(d.Patch))
 	get("/admin/diff"+actor, &d)
 	require.JSONEq(t, `12`, string(d.Changes[0].Before))
+	get("/admin/diff"+actor+"?from=2&with=org&with="+url.QueryEscape("a/b"), &d) // with itself, of now
+	require.JSONEq(t, `[{"op":"replace","path":"/count","value":14}]`, string(d.Patch))
+	get("/admin/diff"+actor+"?with="+v.ActorID+"&to=2", &d)
+	require.JSONEq(t, `14`, string(d.Changes[0].Before))
 	var x replay.Explanation
 	get("/admin/why/"+positions[4], &x)
 	require.Equal(t, positions[4], x.Entry.Position)
@@ -86,6 +90,8 @@ func TestHistory(t *testing.T) {
 		"/admin/history/counter/nobody":        "404 history.not_found",
 		"/admin/state/counter/nobody":          "404 history.not_found",
 		"/admin/diff/counter/nobody":           "404 history.not_found",
+		"/admin/diff/counter/nobody?with=org":  "404 history.not_found",
+		"/admin/diff" + actor + "?with=nobody": "404 history.not_found",
 		"/admin/history" + actor + "?limit=0":  "400 actor.invalid_request",
 		"/admin/history" + actor + "?limit=1e": "400 actor.invalid_request",
 		"/admin/history" + actor + "?grep=(":   "400 actor.invalid_request",

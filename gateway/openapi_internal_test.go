@@ -115,7 +115,7 @@ func TestOpenAPI_Parameters(t *testing.T) {
 		}
 		source, err := os.ReadFile(file)
 		require.NoError(t, err)
-		for _, m := range regexp.MustCompile(`(?:\bc\.(?:Default)?Query\(|query\.(?:Get|Has)\(|query\[|\.flag\(|historyPoint\(c, |\bp\.(?:text|time|duration)\(|\bp\.c\.(?:GetQuery|QueryArray)\()"(\w+)"`).FindAllSubmatch(source, -1) {
+		for _, m := range regexp.MustCompile(`(?:\bc\.(?:(?:Default)?Query|QueryArray)\(|query\.(?:Get|Has)\(|query\[|\.flag\(|historyPoint\(c, |\bp\.(?:text|time|duration)\(|\bp\.c\.(?:GetQuery|QueryArray)\()"(\w+)"`).FindAllSubmatch(source, -1) {
 			read[string(m[1])] = true
 		}
 	}

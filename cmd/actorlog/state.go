@@ -1,11 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"os"
 
 	"go.uber.org/zap"
 
+	"github.com/actorlog/actorlog/actors/machine"
 	"github.com/actorlog/actorlog/replay"
 	"github.com/actorlog/actorlog/schemas"
 )
@@ -40,10 +44,12 @@ func (c *stateCmd) Run(ctx context.Context, log *zap.Logger) error {
 
 type diffCmd struct {
 	ofActor
-	From  pointText `help:"The earlier point: a position, the number of an event, a time, or how long ago. Default: just before the event at --to." placeholder:"POINT"`
-	To    pointText `help:"The later point. Default: now." placeholder:"POINT"`
-	Patch bool      `help:"Print the difference of the states as a JSON Patch (RFC 6902), on one line."`
-	JSON  bool      `name:"json" help:"Print patch and changes as one JSON object."`
+	From          pointText `help:"The earlier point: a position, the number of an event, a time, or how long ago. Default: just before the event at --to." placeholder:"POINT"`
+	To            pointText `help:"The later point. Default: now." placeholder:"POINT"`
+	With          []string  `sep:"none" placeholder:"PART" help:"Compare with another actor of this kind, such as a fork: its key, once for each part; or its id. Then --from is a point of the one, --to a point of the other, and both are now by default."`
+	WithNamespace string    `placeholder:"NAME" help:"Namespace of the other actor. Default: the same."`
+	Patch         bool      `help:"Print the difference of the states as a JSON Patch (RFC 6902), on one line."`
+	JSON          bool      `name:"json" help:"Print patch and changes as one JSON object."`
 }
 
 // Run implements the command.
@@ -57,12 +63,9 @@ func (c *diffCmd) Run(ctx context.Context, log *zap.Logger) error {
 		return err
 	}
 	return c.on(ctx, log, func(r *replay.Reader, hash schemas.Hash) error {
-		before, after, err := r.Between(ctx, hash, from, to)
+		before, after, err := c.actors(ctx, r, hash, from, to)
 		if err != nil {
 			return err
-		}
-		if after.LastOffset < 0 && to.IsNow() {
-			return c.unknown()
 		}
 		d, err := replay.Diff(&before, &after)
 		switch {
@@ -76,4 +79,36 @@ func (c *diffCmd) Run(ctx context.Context, log *zap.Logger) error {
 		printDifference(os.Stdout, d, "")
 		return nil
 	})
+}
+
+// actors is what is compared.
+func (c *diffCmd) actors(ctx context.Context, r *replay.Reader, hash schemas.Hash, from, to replay.Point) (before, after machine.Actor, err error) {
+	if len(c.With) == 0 {
+		before, after, err = r.Between(ctx, hash, from, to)
+		if err == nil && after.LastOffset < 0 && to.IsNow() {
+			err = c.unknown()
+		}
+		return before, after, err
+	}
+	if c.File != "" {
+		return before, after, errors.New("--with: a file has one actor alone; import it, and compare with the copy")
+	}
+	if before, err = r.State(ctx, hash, from); err == nil && before.LastOffset < 0 && from.IsNow() {
+		err = c.unknown()
+	}
+	if err != nil {
+		return before, after, err
+	}
+	other := whom{Kind: cmp.Or(before.Kind, c.Kind), Key: c.With, Namespace: cmp.Or(c.WithNamespace, before.Namespace, c.Namespace)}
+	if _, err := schemas.ParseActorID(c.With[0]); err == nil && len(c.With) == 1 {
+		other.Kind, other.Key = c.With[0], nil
+	}
+	with, err := other.hash()
+	if err != nil {
+		return before, after, fmt.Errorf("--with: %w", err)
+	}
+	if after, err = r.State(ctx, with, to); err == nil && after.LastOffset < 0 && to.IsNow() {
+		err = other.unknown()
+	}
+	return before, after, err
 }
