@@ -181,15 +181,20 @@ func (c *chain) head(ctx context.Context) (last *Event, err error) {
 // block is a run of a partition's records, for those who go backwards and need some of them.
 type block struct {
 	records []eventlog.Record
-	lo, hi  int64 // what was read
-	loads   int   // how often something was
+	lo, hi  int64 // what is there
+	loads   int   // how often something was read
+	fit     int64 // how many records fitted when not all did; 0: all did
 }
 
-// A read brings about as many records whether few or many are wanted, so it takes in as many as are likely to be: some steps back of the width of the last one.
+// A read brings about as many records whether few or many are wanted, so it takes in as many as are likely to be: some steps back of the width of the last one, and
+// twice as many each time, for who has gone far goes on.
 const (
 	minBlock = 64
 	maxBlock = 4096
+	maxWalk  = 1 << 15
 	stepsIn  = 64
+	// maxBlockBytes is of how many bytes of records a block keeps the last ones, at least one.
+	maxBlockBytes = 16 << 20
 )
 
 // at returns the record at an offset, nil if there is none. ErrOffsetOutOfRange when it is not kept. from is where the one is that was looked at before.
@@ -198,6 +203,10 @@ func (b *block) at(ctx context.Context, r *Reader, partition int32, offset, from
 		size := int64(minBlock)
 		if step := from - offset; step > 0 && step < maxBlock {
 			size = min(max(stepsIn*step, minBlock), maxBlock)
+			size = min(size<<min(b.loads, 8), maxWalk)
+		}
+		if b.fit > 0 {
+			size = min(size, b.fit)
 		}
 		b.loads++
 		start, _, err := r.bounds(ctx, partition)
@@ -209,13 +218,23 @@ func (b *block) at(ctx context.Context, r *Reader, partition int32, offset, from
 		}
 		b.lo, b.hi = max(start, offset+1-size), offset+1
 		b.records = nil // what was given away keeps the old ones
+		var held int
 		err = eventlog.Scan(ctx, r.src, eventlog.Events, partition, b.lo, b.hi, func(rec *eventlog.Record) error {
 			b.records = append(b.records, *rec)
+			for held += len(rec.Value); held > maxBlockBytes && len(b.records) > 1; b.records = b.records[1:] {
+				held -= len(b.records[0].Value)
+				b.lo = b.records[0].Offset + 1
+				b.records[0] = eventlog.Record{}
+				b.fit = -1
+			}
 			return nil
 		})
 		if err != nil {
 			b.lo, b.hi = 0, 0
 			return nil, err
+		}
+		if b.fit < 0 {
+			b.fit = int64(len(b.records))
 		}
 	}
 	i := sort.Search(len(b.records), func(i int) bool { return b.records[i].Offset >= offset })

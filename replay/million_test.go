@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -184,4 +185,41 @@ func TestMillionEvents(t *testing.T) {
 	since := entries(t, r, busy, replay.Query{Since: replay.Point{Time: at.Add(-2e9)}, Limit: 10_000})
 	require.Len(t, since, 2001)
 	require.True(t, slices.IsSortedFunc(since, func(a, b *replay.Entry) int { return int(a.Ref - b.Ref) }))
+}
+
+// Records that are large are read back a few at a time, all of them, and not again and again.
+func TestBack_LargeRecords(t *testing.T) {
+	t.Parallel()
+	const n, large = 400, 200_000
+	c := memlog.NewCluster(1)
+	log := c.Client()
+	t.Cleanup(log.Close)
+	put := func(key []byte, kind schemas.Type, m proto.Message, offset int64) {
+		value, err := schemas.Encode(m)
+		require.NoError(t, err)
+		if kind == schemas.TypeOutcome {
+			value = schemas.AppendPlace(value, offset)
+		}
+		c.Inject(eventlog.Events, 0, eventlog.Record{Key: key, Value: value, Headers: []eventlog.Header{{Key: schemas.HeaderType, Value: []byte(kind)}}})
+	}
+	put([]byte(schemas.ClaimKey), schemas.TypeClaim, &actorlogv1.Claim{Worker: "w"}, 0)
+	for i := range int64(n) {
+		o := &actorlogv1.Outcome{
+			Ref: i, Actor: &actorlogv1.Actor{Namespace: "default", Kind: "thing", Key: keyOf(0), Generation: 1}, TimeUnixMs: i,
+			StateJson: []byte(`"` + strings.Repeat("x", large) + `"`),
+		}
+		if o.Lifecycle = actorlogv1.Lifecycle_LIFECYCLE_CREATED; i > 0 {
+			o.Lifecycle, o.Prev = actorlogv1.Lifecycle_LIFECYCLE_UNSPECIFIED, proto.Int64(i)
+		}
+		put(hashKey(keyOf(0)), schemas.TypeOutcome, o, i+1)
+	}
+	src := &counting{Source: log}
+	want := int64(n - 1)
+	for e, err := range replay.NewReader(src, replay.Options{}).Back(t.Context(), hashOf(0), 0) {
+		require.NoError(t, err)
+		require.Equal(t, want, e.Ref())
+		want--
+	}
+	require.EqualValues(t, -1, want)
+	require.Less(t, src.records.Load(), int64(10*n), "records read; what is polled beyond a block counts too")
 }
