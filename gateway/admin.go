@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,8 +25,8 @@ const (
 	maxListed     = 100_000
 )
 
-var errUnauthorized = &wire.Error{Group: "auth", Code: "unauthorized",
-	Message: "This needs Authorization: Bearer and the token that the gateway was started with (--admin-token, --admin-token-file)."}
+var errNoCode = &wire.Error{Group: "history", Code: "no_code",
+	Message: "This gateway has no code of actors to verify. Ask a worker, at its --ops-listen, or actorlog dev; or run your program with replay/gate."}
 
 // adminRoutes are for operators: what the gateway does, and profiles of the process.
 func (g *Gateway) adminRoutes(e *gin.Engine) {
@@ -48,6 +47,13 @@ func (g *Gateway) adminRoutes(e *gin.Engine) {
 		routes.GET("/export/*actor", operate)
 	}
 
+	verify := gin.HandlerFunc(func(c *gin.Context) { g.writeError(c, http.StatusNotImplemented, errNoCode, wire.Format{}, nil) })
+	if g.cfg.Verify != nil {
+		verify = gin.WrapH(g.cfg.Verify)
+	}
+	routes.POST("/verify", verify)
+	routes.POST("/verify/*actor", verify)
+
 	debug := e.Group("/debug/pprof", g.admin)
 	debug.GET("/*name", gin.WrapF(admin.Profiles))
 	if g.cfg.Metrics != nil {
@@ -65,21 +71,19 @@ func (g *Gateway) admin(c *gin.Context) {
 // isOperator says whether a request comes from an operator; if not, it has been answered.
 func (g *Gateway) isOperator(c *gin.Context) bool {
 	c.Header("Cache-Control", "no-store")
-	var err *wire.Error
-	status := http.StatusUnauthorized
-	if g.cfg.AdminTokens != nil {
-		if !g.cfg.AdminTokens().Allow(c.Request) {
-			err = errUnauthorized
-			c.Header("WWW-Authenticate", `Bearer realm="actorlog admin"`)
-		}
-	} else {
-		err, status = g.localOnly(c.Request), http.StatusForbidden
+	return g.admit(c, admin.Check(c.Request, g.cfg.AdminTokens, g.cfg.Loopback))
+}
+
+// admit answers a request that is not an operator's.
+func (g *Gateway) admit(c *gin.Context, refused *admin.Refusal) bool {
+	if refused == nil {
+		return true
 	}
-	if err != nil {
-		g.writeError(c, status, err, wire.Format{}, nil)
-		return false
+	if refused.Status == http.StatusUnauthorized {
+		c.Header("WWW-Authenticate", admin.Challenge)
 	}
-	return true
+	g.writeError(c, refused.Status, wire.Errorf("auth", refused.Code, "%s", refused.Message), wire.Format{}, nil)
+	return false
 }
 
 // inspectState is .../inspector/state: what Rivet's tools ask of an actor's inspector, as far as there is one.
@@ -111,47 +115,7 @@ func (g *Gateway) inspectState(c *gin.Context, route wire.GatewayRequest) {
 // mayRule says whether a request may see and end an actor past its own rules. With an admin token that takes the token; without
 // one, the gateway is open to whoever its kinds let in.
 func (g *Gateway) mayRule(c *gin.Context) bool {
-	if g.cfg.AdminTokens == nil {
-		return true
-	}
-	if g.cfg.AdminTokens().Allow(c.Request) {
-		return true
-	}
-	c.Header("WWW-Authenticate", `Bearer realm="actorlog admin"`)
-	g.writeError(c, http.StatusUnauthorized, errUnauthorized, wire.Format{}, nil)
-	return false
-}
-
-// localOnly returns why a request does not come from an operator at this machine; nil if it does.
-// A gateway that listens on loopback alone may still be reached by others: through a proxy (which says so in
-// a header), and through the browser of who sits here (a page of another origin; or one whose name
-// was made to point to this machine, which shows in Host).
-func (g *Gateway) localOnly(r *http.Request) *wire.Error {
-	refuse := func(why string) *wire.Error {
-		return wire.Errorf("auth", "forbidden", "%s Start the gateway with --admin-token or --admin-token-file, and send the token as Authorization: Bearer.", why)
-	}
-	if !g.cfg.Loopback {
-		return refuse("Without a token, admin routes are served only by a gateway that listens on loopback alone.")
-	}
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || !peer.Addr().Unmap().IsLoopback() {
-		return refuse("Without a token, admin routes are served only to this machine.")
-	}
-	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"} {
-		if r.Header.Get(name) != "" {
-			return refuse("Without a token, admin routes are not served through a proxy.")
-		}
-	}
-	if host, _ := splitHost(r.Host); !loopbackName(host) {
-		return refuse("Without a token, admin routes are served only at localhost.")
-	}
-	// Of the rules for pages only this one is good enough here, whatever the configuration allows.
-	page := len(r.Header.Values("Origin")) > 0 && !allow([]originRule{{loopback: true}}, r)
-	// Images and links of foreign pages have no Origin.
-	if page || r.Header.Get("Sec-Fetch-Site") == "cross-site" {
-		return refuse("Without a token, admin routes are not served to pages of other origins.")
-	}
-	return nil
+	return g.cfg.AdminTokens == nil || g.admit(c, admin.Check(c.Request, g.cfg.AdminTokens, g.cfg.Loopback))
 }
 
 // sessionView is a socket or an event stream as operators see it.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -114,6 +115,21 @@ func TestAdminWithoutToken(t *testing.T) {
 			require.Equal(t, denied, w.do("GET", path, "").failure())
 		}
 	})
+}
+
+// What a gateway cannot do says who can.
+func TestAdmin_NotHere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, config(func(c *gateway.Config) { c.Loopback = true }))
+	for path, want := range map[string]string{
+		"POST /admin/verify?all=true":  "501 history.no_code",
+		"POST /admin/verify/counter/x": "501 history.no_code",
+		"GET /admin/verify/counter/x":  "405 actor.method_not_allowed",
+	} {
+		method, target, _ := strings.Cut(path, " ")
+		require.Equal(t, want, w.do(method, target, "").failure(), path)
+	}
+	require.Contains(t, w.do("POST", "/admin/verify", "").body, "--ops-listen")
 }
 
 func TestAdminSessions(t *testing.T) {

@@ -123,6 +123,9 @@ type Config struct {
 	// Operate makes what serves the admin routes that write: /admin/fork/*, /admin/undo/*, /admin/export/* and /admin/import/*. replay/operate.Handler is one.
 	// Default: there are no such routes.
 	Operate func(*remote.Client) http.Handler
+	// Verify serves /admin/verify: runs recorded actions again. replay/gate.Handler makes one, of the kinds that it is given. Default: it is answered 501, for a gateway has no
+	// code of actors.
+	Verify http.Handler
 	// Audit answers the questions of /admin/audit. Default: nobody does, and there are no such routes.
 	Audit audit.Store
 	// Loopback says that the gateway can be reached by this machine alone.

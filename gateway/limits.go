@@ -9,6 +9,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/actorlog/actorlog/gateway/wire"
+	"github.com/actorlog/actorlog/internal/admin"
 )
 
 // guard gives every answer the headers that keep browsers from guessing, every body a time within which it must arrive, and every
@@ -19,7 +20,7 @@ func (g *Gateway) guard(c *gin.Context) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	// Not on localhost: the browser would keep it for everything else that runs there.
-	if host, _ := splitHost(r.Host); r.TLS != nil && !loopbackName(host) {
+	if host, _ := admin.SplitHost(r.Host); r.TLS != nil && !admin.LoopbackName(host) {
 		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}
 	w := &timedWriter{ResponseWriter: c.Writer, control: http.NewResponseController(c.Writer), timeout: g.cfg.WriteTimeout}

@@ -106,8 +106,13 @@ func TestOpenAPI_Routes(t *testing.T) {
 // It has every parameter that the code reads from a query, and no other.
 func TestOpenAPI_Parameters(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("*.go")
-	require.NoError(t, err)
+	var files []string
+	for _, served := range []string{"*.go", "../replay/gate/serve.go", "../replay/operate/*.go"} {
+		some, err := filepath.Glob(served)
+		require.NoError(t, err)
+		require.NotEmpty(t, some)
+		files = append(files, some...)
+	}
 	read := make(map[string]bool)
 	for _, file := range files {
 		if strings.HasSuffix(file, "_test.go") {
@@ -115,7 +120,7 @@ func TestOpenAPI_Parameters(t *testing.T) {
 		}
 		source, err := os.ReadFile(file)
 		require.NoError(t, err)
-		for _, m := range regexp.MustCompile(`(?:\bc\.(?:(?:Default)?Query|QueryArray)\(|query\.(?:Get|Has)\(|query\[|\.flag\(|historyPoint\(c, |\bp\.(?:text|time|duration)\(|\bp\.c\.(?:GetQuery|QueryArray)\()"(\w+)"`).FindAllSubmatch(source, -1) {
+		for _, m := range regexp.MustCompile(`(?:\bc\.(?:(?:Default)?Query|QueryArray)\(|(?:query|Query\(\))\.(?:Get|Has)\(|query\[|\.flag\(|historyPoint\(c, |\bp\.(?:text|time|duration)\(|\bp\.c\.(?:GetQuery|QueryArray)\()"(\w+)"`).FindAllSubmatch(source, -1) {
 			read[string(m[1])] = true
 		}
 	}

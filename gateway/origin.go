@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -16,6 +15,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/actorlog/actorlog/gateway/wire"
+	"github.com/actorlog/actorlog/internal/admin"
 	"github.com/actorlog/actorlog/schemas"
 )
 
@@ -170,7 +170,7 @@ func allow(rules []originRule, r *http.Request) bool {
 		case rule.same:
 			return from.same(r)
 		case rule.loopback:
-			return from.web() && loopbackName(from.host)
+			return from.web() && admin.LoopbackName(from.host)
 		case rule.below:
 			return from.scheme == rule.origin.scheme && from.port == rule.origin.port && strings.HasSuffix(from.host, rule.origin.host)
 		}
@@ -238,29 +238,11 @@ func (o origin) same(r *http.Request) bool {
 	if !o.web() || r.TLS != nil && o.scheme != "https" {
 		return false
 	}
-	host, port := splitHost(r.Host)
+	host, port := admin.SplitHost(r.Host)
 	if port == "" {
 		port = defaultPort(o.scheme)
 	}
 	return host == o.host && port == o.port
-}
-
-// splitHost splits a Host header. The port is empty if there is none.
-func splitHost(hostport string) (host, port string) {
-	hostport = strings.ToLower(hostport)
-	if host, port, err := net.SplitHostPort(hostport); err == nil {
-		return host, port
-	}
-	return strings.TrimSuffix(strings.TrimPrefix(hostport, "["), "]"), ""
-}
-
-// loopbackName says whether a name or address in a URL is this machine's for every browser.
-func loopbackName(host string) bool {
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	a, err := netip.ParseAddr(host)
-	return err == nil && a.Unmap().IsLoopback()
 }
 
 // scope is what the origin of a request is held against.

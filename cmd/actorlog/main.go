@@ -114,11 +114,14 @@ func (c *devCmd) Run(ctx context.Context, log *zap.Logger) error {
 		defer db.Close()
 	}
 
+	data := filepath.Join(c.Data, "worker")
+	registry := app.Examples(data)
+	p.Verify(registry, brokers)
 	// The gateway stops first, so that what its clients wait for is still answered.
 	workerCtx, stopWorker := context.WithCancel(context.WithoutCancel(ctx))
 	group, gatewayCtx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		err := c.Worker.Run(workerCtx, brokers, "dev", filepath.Join(c.Data, "worker"), p)
+		err := c.Worker.Run(workerCtx, brokers, registry, "dev", data, p)
 		if err == nil && gatewayCtx.Err() == nil {
 			err = errors.New("the worker ended")
 		}

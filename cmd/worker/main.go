@@ -33,7 +33,9 @@ func (c *cli) Run(ctx context.Context, log *zap.Logger) error {
 		return err
 	}
 	defer brokers.Close()
-	return c.Worker.Run(ctx, brokers, c.ID, c.Data, p)
+	registry := app.Examples(c.Data)
+	p.Verify(registry, brokers)
+	return c.Worker.Run(ctx, brokers, registry, c.ID, c.Data, p)
 }
 
 func main() {

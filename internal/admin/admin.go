@@ -1,4 +1,4 @@
-// Package admin is how operators are told from others: tokens, and how they are compared. It reads no files and writes no answers.
+// Package admin is how operators are told from others: by tokens, or by sitting at the machine. It reads no files and writes no answers.
 package admin
 
 import (

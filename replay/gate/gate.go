@@ -1,5 +1,5 @@
-// Package gate is verification (package replay/verify) as a command: for a pipeline that must not let code out that would have done something else, and for
-// people. It needs the code, so it is linked into a program with the kinds:
+// Package gate is verification (package replay/verify) as a command and over HTTP: for a pipeline that must not let code out that would have done something else,
+// and for people. It needs the code, so it is linked into a program with the kinds:
 //
 //	func main() {
 //		registry := actor.NewRegistry()
@@ -9,7 +9,7 @@
 //		}))
 //	}
 //
-// The exit status is 0 when nothing differs, 1 when something does, 2 when it could not be found out.
+// The exit status is 0 when nothing differs, 1 when something does, 2 when it could not be found out. [Handler] is the same for a worker that serves its operators.
 package gate
 
 import (
@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"os"
 	"os/signal"
 	"slices"
@@ -50,8 +51,9 @@ type Command struct {
 	All    bool
 	Sample int
 	Seed   uint64
-	// File is read in place of a log: a history that was exported (package replay/file).
-	File string
+	// File is read in place of a log: a history that was exported (package replay/file). History is such a file that was read already.
+	File    string
+	History *file.History
 	// Since leaves out what happened before.
 	Since time.Time
 	// Vars has CreateVars run: see verify.Config.
@@ -64,15 +66,28 @@ type Command struct {
 	Progress func(replay.Progress)
 }
 
-// Run verifies, and writes what it finds. open is called unless there is a File. clean says that nothing differs; an error, that it could not be found out.
+// failure is an error, and how it is told over HTTP.
+type failure struct {
+	error
+	status int
+	code   string
+}
+
+func (f failure) Unwrap() error { return f.error }
+
+func failed(status int, code, format string, args ...any) error {
+	return failure{fmt.Errorf(format, args...), status, code}
+}
+
+// Run verifies, and writes what it finds. open is called unless there is a File or a History. clean says that nothing differs; an error, that it could not be found out.
 func (c *Command) Run(ctx context.Context, registry *actor.Registry, open func(context.Context) (eventlog.Source, error), w io.Writer) (clean bool, err error) {
 	many := c.All || c.Sample != 0
-	one := !many && (c.Kind != "" || c.File != "")
+	one := !many && (c.Kind != "" || c.File != "" || c.History != nil)
 	switch {
 	case c.All && c.Sample != 0, many && len(c.Key) > 0:
-		return false, errors.New("want one actor, --all or --sample, not two of them")
+		return false, failed(http.StatusBadRequest, "invalid_request", "want one actor, --all or --sample, not two of them")
 	case c.Sample < 0, !one && !many:
-		return false, errors.New("say what to verify: the kind and key of an actor, --all, or --sample with a number of actors")
+		return false, failed(http.StatusBadRequest, "invalid_request", "say what to verify: the kind and key of an actor, --all, or --sample with a number of actors")
 	}
 	source, hash, err := c.source(ctx, open)
 	if err != nil {
@@ -96,11 +111,11 @@ func (c *Command) Run(ctx context.Context, registry *actor.Registry, open func(c
 	case out.err != nil:
 		return false, out.err
 	case one && s.Outcomes == 0 && c.Since.IsZero():
-		return false, errors.New("nothing is known of the actor: it was never asked anything, its key is another, or its events are not kept any more")
+		return false, failed(http.StatusNotFound, "not_found", "nothing is known of the actor: it was never asked anything, its key is another, or its events are not kept any more")
 	case many && c.Kind != "" && s.Outcomes == 0 && c.Since.IsZero():
-		return false, fmt.Errorf("no actor of kind %s was ever asked anything", c.Kind)
+		return false, failed(http.StatusNotFound, "not_found", "no actor of kind %s was ever asked anything", c.Kind)
 	case s.Reasons[verify.ReasonNoKind] == s.Outcomes && s.Outcomes > 0:
-		return false, fmt.Errorf("no kind of what was recorded is registered in this program, which has %v", registry.Kinds())
+		return false, failed(http.StatusNotFound, "kind_not_found", "no kind of what was recorded is registered in this program, which has %v", registry.Kinds())
 	}
 	return s.Clean(), out.summary(&s)
 }
@@ -114,17 +129,21 @@ func (c *Command) source(ctx context.Context, open func(context.Context) (eventl
 	if id, err := schemas.ParseActorID(c.Kind); err == nil && len(c.Key) == 0 {
 		hash = id.Hash
 	}
-	if c.File == "" {
+	h, name := c.History, "the file"
+	switch {
+	case c.File != "":
+		var err error
+		if h, err = file.Open(c.File); err != nil {
+			return nil, hash, err
+		}
+		name = c.File
+	case h == nil:
 		source, err := open(ctx)
 		return source, hash, err
 	}
-	h, err := file.Open(c.File)
-	if err != nil {
-		return nil, hash, err
-	}
 	if c.Kind != "" && !c.All && c.Sample == 0 && hash != h.Hash() {
 		a := h.Header().Actor
-		return nil, hash, fmt.Errorf("%s is of another actor: %s %s", c.File, a.GetKind(), schemas.Key(a.GetKey()))
+		return nil, hash, failed(http.StatusBadRequest, "invalid_request", "%s is of another actor: %s %s", name, a.GetKind(), schemas.Key(a.GetKey()))
 	}
 	return h, h.Hash(), nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/actorlog/actorlog/actors/actor"
 	"github.com/actorlog/actorlog/actors/remote"
+	"github.com/actorlog/actorlog/internal/answer"
 	"github.com/actorlog/actorlog/replay"
 	"github.com/actorlog/actorlog/replay/file"
 	"github.com/actorlog/actorlog/replay/restore"
@@ -121,7 +122,7 @@ func (q *request) fork(w http.ResponseWriter) error {
 	}
 	d, err := restore.Fork(q.Context(), q.client, q.reader, q.hash, at, restore.Target{Namespace: body.To.Namespace, Key: body.To.Key},
 		restore.Options{Schedules: body.Schedules, Reason: body.Reason, By: by})
-	return answer(w, d, err)
+	return done(w, d, err)
 }
 
 func (q *request) undo(w http.ResponseWriter) error {
@@ -139,7 +140,7 @@ func (q *request) undo(w http.ResponseWriter) error {
 		return err
 	}
 	d, err := restore.Undo(q.Context(), q.client, q.reader, q.hash, to, restore.Options{Schedules: body.Schedules, Reason: body.Reason, By: by, Force: body.Force})
-	return answer(w, d, err)
+	return done(w, d, err)
 }
 
 // export sends the file. One that breaks off while it is sent is cut off, which whoever reads it finds out.
@@ -190,22 +191,22 @@ func (q *request) take(w http.ResponseWriter) error {
 	}
 	d, err := restore.Fork(q.Context(), q.client, replay.NewReader(h, replay.Options{}), h.Hash(), at, restore.Target{Namespace: q.namespace, Key: q.key},
 		restore.Options{By: by, Log: h.Header().Log})
-	return answer(w, d, err)
+	return done(w, d, err)
 }
 
-func answer(w http.ResponseWriter, d *restore.Done, err error) error {
+func done(w http.ResponseWriter, d *restore.Done, err error) error {
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	return json.NewEncoder(w).Encode(struct {
+	answer.JSON(w, http.StatusOK, struct {
 		Position string `json:"position"`
 		From     string `json:"from"`
 		*restore.Done
 	}{d.Position.String(), d.From.String(), d})
+	return nil
 }
 
-// fail tells what went wrong, in the form of all errors of a gateway.
+// fail tells what went wrong.
 func fail(w http.ResponseWriter, err error) {
 	status, group, code := http.StatusInternalServerError, "history", "failed"
 	var refused *actor.Error
@@ -228,7 +229,5 @@ func fail(w http.ResponseWriter, err error) {
 	case errors.Is(err, remote.ErrBusy):
 		status, code = http.StatusServiceUnavailable, "busy"
 	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"group": group, "code": code, "message": err.Error()}) // the client is gone
+	answer.Fail(w, status, group, code, err.Error())
 }

@@ -31,7 +31,7 @@ type either struct {
 	log           *zap.Logger
 }
 
-func answer[Q, A any](e *either, ctx context.Context, q Q, ask func(audit.Store, context.Context, Q) (A, error)) (A, error) {
+func inTurn[Q, A any](e *either, ctx context.Context, q Q, ask func(audit.Store, context.Context, Q) (A, error)) (A, error) {
 	a, err := ask(e.first, ctx, q)
 	if errors.Is(err, chsink.ErrUnavailable) && ctx.Err() == nil {
 		e.log.Warn("asking the log instead, which takes longer", zap.Error(err))
@@ -42,15 +42,15 @@ func answer[Q, A any](e *either, ctx context.Context, q Q, ask func(audit.Store,
 
 // Events implements [audit.Store].
 func (e *either) Events(ctx context.Context, q audit.Events) (audit.Page[audit.Entry], error) {
-	return answer(e, ctx, q, audit.Store.Events)
+	return inTurn(e, ctx, q, audit.Store.Events)
 }
 
 // Tally implements [audit.Store].
 func (e *either) Tally(ctx context.Context, q audit.Tally) (audit.Page[audit.Group], error) {
-	return answer(e, ctx, q, audit.Store.Tally)
+	return inTurn(e, ctx, q, audit.Store.Tally)
 }
 
 // Actors implements [audit.Store].
 func (e *either) Actors(ctx context.Context, q audit.Actors) (audit.Page[audit.Actor], error) {
-	return answer(e, ctx, q, audit.Store.Actors)
+	return inTurn(e, ctx, q, audit.Store.Actors)
 }

@@ -170,6 +170,7 @@ func (g Gateway) Run(ctx context.Context, brokers eventlog.Log, l net.Listener, 
 	}
 	defer closeStore()
 	cfg.Audit = store
+	cfg.Verify, _ = p.served(verifyPart)
 	tlsConfig, err := g.tls(log)
 	if err != nil {
 		return err

@@ -38,8 +38,10 @@ func serve(t *testing.T, flags Gateway) string {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 2)
 	workerLog, gatewayLog := cluster.Client(), cluster.Client()
-	go func() { done <- Worker{}.Run(ctx, workerLog, "w", "", NewProcess("worker", zap.NewNop())) }()
-	go func() { done <- flags.Run(ctx, gatewayLog, l, NewProcess("gateway", zap.NewNop())) }()
+	registry, both := Examples(t.TempDir()), NewProcess("dev", zap.NewNop())
+	both.Verify(registry, workerLog)
+	go func() { done <- Worker{}.Run(ctx, workerLog, registry, "w", "", NewProcess("worker", zap.NewNop())) }()
+	go func() { done <- flags.Run(ctx, gatewayLog, l, both) }()
 	t.Cleanup(func() {
 		cancel()
 		require.NoError(t, <-done)
@@ -285,4 +287,22 @@ func TestSelfSigned(t *testing.T) {
 	again, err = os.ReadFile(cert)
 	require.NoError(t, err)
 	require.NotEqual(t, oldCert, again)
+}
+
+// A process that has the code of actors verifies for operators, at its gateway, too.
+func TestVerifyAtTheGateway(t *testing.T) {
+	t.Parallel()
+	address := serve(t, Gateway{})
+	post := func(path, body string) string {
+		resp, err := http.Post("http://"+address+path, "application/json", strings.NewReader(body))
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.Equal(t, 200, resp.StatusCode, string(text))
+		return string(text)
+	}
+	post("/actors/counter/a/b/actions/increment", "2")
+	require.Contains(t, post("/admin/verify/counter/a/b", ""), `"type":"summary","clean":true,"actors":1,"actorsDiffering":0,"outcomes":1,"same":1`)
+	require.Contains(t, post("/admin/verify?all=true", ""), `"clean":true,"actors":1`)
 }

@@ -4,21 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
+	"github.com/actorlog/actorlog/actors/actor"
+	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/internal/admin"
+	"github.com/actorlog/actorlog/internal/answer"
 	"github.com/actorlog/actorlog/internal/obs"
+	"github.com/actorlog/actorlog/replay/gate"
 )
 
 // Ops flags: what operators see of a program.
 type Ops struct {
-	OpsListen     string  `help:"Where to serve /healthz, /readyz, /metrics and, to whoever has an admin token, /debug/pprof: host:port, for the network of operators. Default: nowhere." env:"ACTORLOG_OPS_LISTEN"`
+	OpsListen     string  `help:"Where to serve /healthz, /readyz, /metrics and, to whoever has an admin token, /debug/pprof and what the program has below /admin: host:port, for the network of operators. Default: nowhere." env:"ACTORLOG_OPS_LISTEN"`
 	TraceEndpoint string  `help:"Collector of traces that speaks OTLP over HTTP. Default: no traces are kept." placeholder:"http://HOST:4318" env:"ACTORLOG_TRACE_ENDPOINT"`
 	TraceRatio    float64 `help:"Part of the requests that are traced, 0 to 1." default:"0.01" env:"ACTORLOG_TRACE_RATIO"`
 }
@@ -80,7 +87,9 @@ type Process struct {
 
 	mu    sync.Mutex
 	ready func(context.Context) error
-	close []func()
+	// operators is what is served to them below /admin, by the first part of its path.
+	operators map[string]http.Handler
+	close     []func()
 }
 
 // NewProcess is a process that traces nothing and serves no operators.
@@ -130,6 +139,30 @@ func (p *Process) SetReady(ready func(context.Context) error) {
 	p.ready = ready
 }
 
+// Serve has operators served a part of what is below /admin, at --ops-listen.
+func (p *Process) Serve(part string, h http.Handler) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.operators == nil {
+		p.operators = make(map[string]http.Handler)
+	}
+	p.operators[part] = h
+}
+
+// Verify has operators served the verification of what is recorded, on the code at hand. A gateway of the same process serves it as well.
+func (p *Process) Verify(registry *actor.Registry, source eventlog.Source) {
+	p.Serve(verifyPart, gate.Handler(registry, source))
+}
+
+const verifyPart = "verify"
+
+// served is what Serve was given for a part, nil for nothing, and which parts there are.
+func (p *Process) served(part string) (http.Handler, []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.operators[part], slices.Sorted(maps.Keys(p.operators))
+}
+
 // readyTimeout bounds how long /readyz waits.
 const readyTimeout = 3 * time.Second
 
@@ -161,7 +194,8 @@ func (p *Process) serve(o Ops, a Admin) error {
 	if err != nil {
 		return fmt.Errorf("making the log of the server: %w", err)
 	}
-	server := newServer(p.handler(tokens), nil, defaultPatience)
+	tcp, ok := l.Addr().(*net.TCPAddr)
+	server := newServer(p.handler(tokens, ok && tcp.IP.IsLoopback()), nil, defaultPatience)
 	server.ErrorLog = errorLog
 	done := make(chan struct{})
 	go func() {
@@ -176,37 +210,58 @@ func (p *Process) serve(o Ops, a Admin) error {
 	return nil
 }
 
-// handler is what operators are served. Only profiles are for those that present a token: they slow the process down, and show what it holds.
-func (p *Process) handler(tokens func() admin.Tokens) http.Handler {
+// handler is what operators are served. Profiles are for those that present a token alone: they slow the process down, and show what it holds. What is below /admin is served as
+// gateways serve it: to this machine, too, if there is no token and the listener is on loopback.
+func (p *Process) handler(tokens func() admin.Tokens, loopback bool) http.Handler {
 	mux := http.NewServeMux()
-	answer := func(w http.ResponseWriter, status int, text string) {
+	text := func(w http.ResponseWriter, status int, text string) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.WriteHeader(status)
 		fmt.Fprintln(w, text)
 	}
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		if err := p.isReady(r.Context()); err != nil {
-			answer(w, http.StatusServiceUnavailable, "not ready: "+err.Error())
+			text(w, http.StatusServiceUnavailable, "not ready: "+err.Error())
 			return
 		}
-		answer(w, http.StatusOK, "ready")
+		text(w, http.StatusOK, "ready")
 	})
 	mux.Handle("GET /metrics", p.Metrics.Handler())
 	mux.HandleFunc("GET /debug/pprof/", func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case tokens == nil:
-			answer(w, http.StatusForbidden, "Profiles are served to whoever presents an admin token: start with --admin-token-file.")
+			text(w, http.StatusForbidden, "Profiles are served to whoever presents an admin token: start with --admin-token-file.")
 		case !tokens().Allow(r):
-			w.Header().Set("WWW-Authenticate", `Bearer realm="actorlog admin"`)
-			answer(w, http.StatusUnauthorized, "This needs Authorization: Bearer and an admin token (--admin-token-file).")
+			w.Header().Set("WWW-Authenticate", admin.Challenge)
+			text(w, http.StatusUnauthorized, "This needs Authorization: Bearer and an admin token (--admin-token-file).")
 		default:
 			admin.Profiles(w, r)
 		}
 	})
+	operators := func(w http.ResponseWriter, r *http.Request) {
+		if refused := admin.Check(r, tokens, loopback); refused != nil {
+			if refused.Status == http.StatusUnauthorized {
+				w.Header().Set("WWW-Authenticate", admin.Challenge)
+			}
+			answer.Fail(w, refused.Status, "auth", refused.Code, refused.Message)
+			return
+		}
+		part, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/admin/"), "/")
+		h, parts := p.served(part)
+		if h == nil {
+			answer.Fail(w, http.StatusNotFound, "api", "not_found", fmt.Sprintf("nothing is served there; below /admin this program has %v", parts))
+			return
+		}
+		h.ServeHTTP(w, r)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
+		if strings.HasPrefix(r.URL.Path, "/admin/") { // keys may have what a ServeMux would clean
+			operators(w, r)
+			return
+		}
 		mux.ServeHTTP(w, r)
 	})
 }

@@ -7,12 +7,16 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
+
+	"github.com/actorlog/actorlog/eventlog/memlog"
+	"github.com/actorlog/actorlog/internal/admin"
 )
 
 func TestOperatorsAreServed(t *testing.T) {
@@ -59,6 +63,52 @@ func TestOperatorsAreServed(t *testing.T) {
 	}
 	status, _ = get("/admin/gateway", "the-first-token-of-all")
 	require.Equal(t, 404, status)
+}
+
+// What is below /admin has the rules of a gateway: a token where there is one; without, this machine alone, and no page of somebody else.
+func TestAdminAtTheOpsListener(t *testing.T) {
+	t.Parallel()
+	const token = "the token of this test"
+	cluster := memlog.NewCluster(1)
+	log := cluster.Client()
+	t.Cleanup(log.Close)
+	p := NewProcess("worker", zap.NewNop())
+	early := p.handler(nil, true)
+	ask := func(h http.Handler, change func(*http.Request)) (int, string) {
+		r := httptest.NewRecorder()
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost:9464/admin/verify?all=true", nil)
+		req.RemoteAddr = "127.0.0.1:50000"
+		change(req)
+		h.ServeHTTP(r, req)
+		return r.Code, r.Body.String()
+	}
+	status, text := ask(early, func(*http.Request) {})
+	require.Equal(t, 404, status, "it has not started yet")
+	require.Contains(t, text, "nothing is served there")
+
+	p.Verify(Examples(t.TempDir()), log)
+	tokens := func() admin.Tokens { return admin.Tokens{token} }
+	for name, c := range map[string]struct {
+		handler http.Handler
+		change  func(*http.Request)
+		status  int
+		says    string
+	}{
+		"token":        {p.handler(tokens, false), func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token) }, 200, `{"type":"summary","clean":true`},
+		"no token":     {p.handler(tokens, true), func(*http.Request) {}, 401, "--admin-token-file"},
+		"wrong token":  {p.handler(tokens, true), func(r *http.Request) { r.Header.Set("Authorization", "Bearer another token of ours") }, 401, `"code":"unauthorized"`},
+		"this machine": {p.handler(nil, true), func(*http.Request) {}, 200, `{"type":"summary","clean":true`},
+		"all machines": {p.handler(nil, false), func(*http.Request) {}, 403, "listens on loopback alone"},
+		"another one":  {p.handler(nil, true), func(r *http.Request) { r.RemoteAddr = "192.0.2.1:50000" }, 403, "only to this machine"},
+		"proxy":        {p.handler(nil, true), func(r *http.Request) { r.Header.Set("Via", "1.1 proxy") }, 403, "through a proxy"},
+		"another name": {p.handler(nil, true), func(r *http.Request) { r.Host = "evil.example" }, 403, "only at localhost"},
+		"page":         {p.handler(nil, true), func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }, 403, "other origins"},
+		"own page":     {p.handler(nil, true), func(r *http.Request) { r.Header.Set("Origin", "http://localhost:5173") }, 200, "summary"},
+	} {
+		status, text := ask(c.handler, c.change)
+		require.Equal(t, c.status, status, name)
+		require.Contains(t, text, c.says, name)
+	}
 }
 
 func TestProfilesNeedAToken(t *testing.T) {

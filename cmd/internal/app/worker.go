@@ -60,9 +60,8 @@ func Examples(dataDir string) *actor.Registry {
 	return registry
 }
 
-// Run hosts the example actors until ctx ends. id, when not empty, is the worker's lasting name.
-func (w Worker) Run(ctx context.Context, brokers eventlog.Log, id, dataDir string, p *Process) error {
-	registry := Examples(dataDir)
+// Run hosts actors of these kinds until ctx ends. id, when not empty, is the worker's lasting name.
+func (w Worker) Run(ctx context.Context, brokers eventlog.Log, registry *actor.Registry, id, dataDir string, p *Process) error {
 	log := p.Log.Named("worker")
 	worker, err := host.Open(brokers, registry, host.Config{
 		ID: id, StableID: id != "", Version: w.CodeVersion, VersionNumber: w.WorkerVersion, Region: w.Region, DataDir: dataDir,
