@@ -314,9 +314,9 @@ func (db *DB) keep(ctx context.Context, build uint32) error {
 		}
 		has := definition.Rows() > 0 && strings.Contains(definition.Row(0), " TTL ")
 		alter := "ALTER TABLE {db}." + table
-		switch seconds := int64(t.keep / time.Second); {
-		case t.keep > 0 && !(has && strings.Contains(definition.Row(0), fmt.Sprintf("toIntervalSecond(%d)", seconds))):
-			alter += fmt.Sprintf(" MODIFY TTL toDateTime(time) + toIntervalSecond(%d)%s", seconds, t.where)
+		switch expires := expiry(t.keep); {
+		case t.keep > 0 && !(has && strings.Contains(definition.Row(0), expires)):
+			alter += " MODIFY TTL " + expires + t.where
 		case t.keep == 0 && has:
 			alter += " REMOVE TTL"
 		default:
@@ -327,4 +327,11 @@ func (db *DB) keep(ctx context.Context, build uint32) error {
 		}
 	}
 	return nil
+}
+
+// expiry is when a row may go, as the server writes it in the definition of a table. A TTL is a DateTime, which ends in 2106 and begins in 1970: what
+// lies outside is taken for the nearest that there is, for the server would take it for some time in between, and delete what is to be kept.
+func expiry(keep time.Duration) string {
+	return fmt.Sprintf("toDateTime(least(greatest(time + toIntervalSecond(%d), toDateTime64('1970-01-01 00:00:00', 3, 'UTC')), toDateTime64('2106-02-07 06:28:15', 3, 'UTC')))",
+		int64(keep/time.Second))
 }

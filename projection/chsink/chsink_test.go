@@ -85,6 +85,15 @@ func one(t *testing.T, query string) string {
 	return all[0]
 }
 
+// run runs a statement.
+func run(t *testing.T, statement string) {
+	t.Helper()
+	c, err := ch.Dial(t.Context(), ch.Options{Address: address(t), ReadTimeout: time.Minute})
+	require.NoError(t, err)
+	defer c.Close()
+	require.NoError(t, c.Do(t.Context(), ch.Query{Body: statement}), statement)
+}
+
 func world(t *testing.T, s uint64, records int) (*memlog.Cluster, *randomlog.Writer) {
 	t.Helper()
 	cluster := memlog.NewCluster(shards)
@@ -372,11 +381,8 @@ func TestPolicy(t *testing.T) {
 	definition := "SELECT engine_full FROM system.tables WHERE database = '" + name + "' AND name = '"
 	require.Contains(t, one(t, definition+"events_1'"), "toIntervalSecond(3600)")
 	require.Contains(t, one(t, definition+"actors_1'"), "toIntervalSecond(7200)")
-	c, err := ch.Dial(t.Context(), ch.Options{Address: address(t), ReadTimeout: time.Minute})
-	require.NoError(t, err)
-	defer c.Close()
-	require.NoError(t, c.Do(t.Context(), ch.Query{Body: "OPTIMIZE TABLE " + name + ".events_1 FINAL"}))
-	require.NoError(t, c.Do(t.Context(), ch.Query{Body: "OPTIMIZE TABLE " + name + ".actors_1 FINAL"}))
+	run(t, "OPTIMIZE TABLE "+name+".events_1 FINAL")
+	run(t, "OPTIMIZE TABLE "+name+".actors_1 FINAL")
 	require.Equal(t, "0", one(t, "SELECT toString(count()) FROM "+name+".events"))
 	require.Equal(t, "0", one(t, "SELECT toString(count()) FROM "+name+".actors WHERE NOT alive"))
 	require.NotEqual(t, "0", one(t, "SELECT toString(count()) FROM "+name+".actors WHERE alive"))
@@ -391,6 +397,27 @@ func TestPolicy(t *testing.T) {
 	require.NoError(t, forever.Prepare(t.Context()))
 	require.NotContains(t, one(t, definition+"events_1'"), "TTL")
 	require.NotContains(t, one(t, definition+"actors_1'"), "TTL")
+}
+
+// A century is longer than what a column of a TTL can say from now on: nothing of it is deleted, and nothing that is of the far future either.
+func TestPolicy_Century(t *testing.T) {
+	t.Parallel()
+	db, name := database(t, &chsink.Policy{Events: 100 * 365 * 24 * time.Hour, Destroyed: 290 * 365 * 24 * time.Hour})
+	sink, err := db.Sink(t.Context(), 1, "log")
+	require.NoError(t, err)
+	b := new(projection.Batch)
+	for i, at := range []time.Time{time.Now(), time.Date(2110, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2290, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(1910, 1, 1, 0, 0, 0, 0, time.UTC)} {
+		b.Events = append(b.Events, projection.Event{Position: schemas.Position{Offset: int64(i)}, TimeMs: at.UnixMilli()})
+		a := projection.NewActor(0, schemas.Hash{byte(i)})
+		a.Generation, a.TimeMs = 1, at.UnixMilli()
+		b.Actors = append(b.Actors, a)
+	}
+	require.NoError(t, sink.Write(t.Context(), b))
+	for _, table := range []string{"events_1", "actors_1"} {
+		run(t, "OPTIMIZE TABLE "+name+"."+table+" FINAL")
+	}
+	require.Equal(t, []string{"0", "1", "2"}, rows(t, "SELECT toString(offset) FROM "+name+".events_1 ORDER BY offset"), "what is older than a century is gone")
+	require.Equal(t, "4", one(t, "SELECT toString(count()) FROM "+name+".actors_1"))
 }
 
 func TestOpen_BadSettings(t *testing.T) {
