@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/actorlog/actorlog/schemas"
@@ -82,6 +83,9 @@ func (f *Filter) One() (Name, bool) {
 	return Name{Namespace: f.Namespace, Kind: f.Kind, Key: f.Key}, f.Key != nil
 }
 
+// escapes finds a ~ that stands for nothing.
+var escapes = regexp.MustCompile(`~([^01]|$)`)
+
 func (f *Filter) validate() error {
 	switch {
 	case f.Key != nil && (f.Kind == "" || f.Namespace == ""):
@@ -90,6 +94,8 @@ func (f *Filter) validate() error {
 		return invalid("the time begins at %s, which is not before its end at %s", f.Since.Format(time.RFC3339), f.Until.Format(time.RFC3339))
 	case f.HasPath && f.Path != "" && f.Path[0] != '/':
 		return invalid("the path %q is no JSON pointer: it begins with /, such as /balance or /lines/0/price", f.Path)
+	case f.HasPath && escapes.MatchString(f.Path):
+		return invalid("the path %q is no JSON pointer: write ~ in a name as ~0, and / as ~1", f.Path)
 	case f.Key != nil:
 		if err := f.Key.Validate(); err != nil {
 			return invalid("%v", err)

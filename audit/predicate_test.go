@@ -53,7 +53,7 @@ func TestQuestions_Bad(t *testing.T) {
 	t.Parallel()
 	var bad *audit.Invalid
 	for _, q := range []audit.Events{
-		{Limit: 1001}, {Limit: -1}, {Order: "random"}, {Cursor: "x"}, {Filter: audit.Filter{HasPath: true, Path: "a"}}, {Filter: audit.Filter{Key: []string{"k"}}},
+		{Limit: 1001}, {Limit: -1}, {Order: "random"}, {Cursor: "x"}, {Filter: audit.Filter{HasPath: true, Path: "a"}}, {Filter: audit.Filter{HasPath: true, Path: "/a~"}}, {Filter: audit.Filter{HasPath: true, Path: "/~2/b"}}, {Filter: audit.Filter{Key: []string{"k"}}},
 	} {
 		_, err := q.Prepare()
 		require.ErrorAs(t, err, &bad, "%+v", q)
