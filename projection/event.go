@@ -29,7 +29,8 @@ type Event struct {
 	Body string
 	// Action is the wire name of the action that was invoked or fired; of an enqueue, the queue; of a raw request, its method.
 	Action string
-	// Args is what it was given, JSON: positional arguments, or the one input; of an enqueue, the message. Empty when there were none.
+	// Args is what it was given, JSON: positional arguments, or the one input; of an enqueue, the message; of a connect, the parameters. Empty when there were none.
+	// Bodies of raw requests and messages of raw sockets are not in it.
 	Args []byte
 	// Schedule that fired; Connection that a connect, disconnect or stateless call is about; Target is the path of a raw request or socket.
 	Schedule, Connection, Target string
@@ -144,6 +145,8 @@ func EventOf(p schemas.Position, o *actorlogv1.Outcome, before *machine.Actor) E
 		e.Unparks = *a.Unparks
 	}
 	switch {
+	case o.Repaired != nil: // whatever it was before
+		e.State, e.PatchPaths, e.StateVersion = o.Repaired.StateJson, wholeState, o.Repaired.StateVersion
 	case len(o.StateJson) > 0:
 		e.PatchPaths = wholeState
 	case len(o.PatchJson) > 0:
@@ -194,44 +197,28 @@ func lifecycleOf(l actorlogv1.Lifecycle) string {
 
 // takeBody says what was asked.
 func (e *Event) takeBody(a *actorlogv1.Action, before *machine.Actor) {
-	e.Connection, e.Target = a.GetHandshake().GetConnectionId(), a.GetHandshake().GetTarget()
+	e.Body, e.Connection, e.Target = schemas.BodyName(a), a.GetHandshake().GetConnectionId(), a.GetHandshake().GetTarget()
 	switch b := a.GetBody().(type) {
 	case *actorlogv1.Action_Invoke:
-		e.Body, e.Action, e.Args = "invoke", b.Invoke.Name, b.Invoke.ArgsJson
+		e.Action, e.Args = b.Invoke.Name, b.Invoke.ArgsJson
 		if len(b.Invoke.InputJson) > 0 {
 			e.Args = b.Invoke.InputJson
 		}
 	case *actorlogv1.Action_Fire:
-		e.Body, e.Schedule = "fire", b.Fire.ScheduleId
+		e.Schedule = b.Fire.ScheduleId
 		if s := before.Schedule(b.Fire.ScheduleId); s != nil {
 			e.Action, e.Args = s.Action, s.ArgsJson
 		}
 	case *actorlogv1.Action_Enqueue:
-		e.Body, e.Action, e.Args = "enqueue", b.Enqueue.Queue, b.Enqueue.BodyJson
+		e.Action, e.Args = b.Enqueue.Queue, b.Enqueue.BodyJson
 	case *actorlogv1.Action_Request:
-		e.Body, e.Action = "request", b.Request.Method
+		e.Action = b.Request.Method
 	case *actorlogv1.Action_Connect:
-		e.Body, e.Args = "connect", a.GetHandshake().GetParamsJson()
+		e.Args = a.GetHandshake().GetParamsJson()
 	case *actorlogv1.Action_Disconnect:
-		e.Body, e.Connection = "disconnect", b.Disconnect.ConnectionId
+		e.Connection = b.Disconnect.ConnectionId
 	case *actorlogv1.Action_Resolve:
-		e.Body, e.Args = "resolve", a.GetCreation().GetInputJson()
-	case *actorlogv1.Action_Read:
-		e.Body = "read"
-	case *actorlogv1.Action_Destroy:
-		e.Body = "destroy"
-	case *actorlogv1.Action_Subscribe:
-		e.Body = "subscribe"
-	case *actorlogv1.Action_Complete:
-		e.Body = "complete"
-	case *actorlogv1.Action_SocketMessage:
-		e.Body = "socket_message"
-	case *actorlogv1.Action_Sleep:
-		e.Body = "sleep"
-	case *actorlogv1.Action_Wake:
-		e.Body = "wake"
-	case *actorlogv1.Action_Dismiss:
-		e.Body = "dismiss"
+		e.Args = a.GetCreation().GetInputJson()
 	}
 }
 

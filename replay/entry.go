@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"cmp"
 	"encoding/json"
 	"time"
 
@@ -189,7 +190,7 @@ func (v *Entry) outcome(e *Event) {
 
 // asked shows the action.
 func (v *Entry) asked(a *actorlogv1.Action) {
-	v.Type, v.RequestID, v.IdempotencyKey = bodyName(a), a.GetRequestId(), a.GetIdempotencyKey()
+	v.Type, v.RequestID, v.IdempotencyKey = cmp.Or(schemas.BodyName(a), "unknown"), a.GetRequestId(), a.GetIdempotencyKey()
 	caller := EntryCaller{
 		Gateway: a.GetCaller().GetGateway(), ConnectionID: a.GetCaller().GetConnectionId(), Principal: a.GetCaller().GetPrincipal(),
 	}
@@ -258,18 +259,6 @@ func (n names) take(v *Entry) {
 	for _, s := range v.Scheduled {
 		n[s.ID] = s.Action
 	}
-}
-
-// bodyName is the name of an action's body, as records.proto has it.
-func bodyName(a *actorlogv1.Action) string {
-	if a == nil {
-		return "unknown"
-	}
-	m := a.ProtoReflect()
-	if f := m.WhichOneof(m.Descriptor().Oneofs().ByName("body")); f != nil {
-		return string(f.Name())
-	}
-	return "unknown" // of a newer version
 }
 
 // given is what an action is given: its arguments, or its one input.

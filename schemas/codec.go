@@ -199,3 +199,13 @@ func DecodeAs[M proto.Message](t Type, value []byte) (M, error) {
 	}
 	return typed, nil
 }
+
+var actionBody = (*actorlogv1.Action)(nil).ProtoReflect().Descriptor().Oneofs().ByName("body")
+
+// BodyName is what sort of action it is, as records.proto calls the field of its body: invoke, fire, connect, ... Empty if there is none that this version knows.
+func BodyName(a *actorlogv1.Action) string {
+	if f := a.ProtoReflect().WhichOneof(actionBody); f != nil {
+		return string(f.Name())
+	}
+	return ""
+}
