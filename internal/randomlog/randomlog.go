@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -21,6 +22,8 @@ import (
 type Writer struct {
 	// Counted is how many outcomes count, of those that were written.
 	Counted int
+	// Large is how many bytes of text are in each action's arguments besides. Default: none.
+	Large int
 
 	rng    *rand.Rand
 	append func(shard int32, r eventlog.Record) int64
@@ -244,7 +247,7 @@ func (w *Writer) body(a *subject, o *actorlogv1.Outcome) {
 		action.Body = &actorlogv1.Action_Request{Request: &actorlogv1.Request{Method: "GET"}}
 		o.Response = &actorlogv1.Response{Status: 200}
 	default:
-		action.Body = &actorlogv1.Action_Invoke{Invoke: &actorlogv1.Invoke{Name: pick(r, []string{"increment", "reset", "say"}), ArgsJson: []byte(`[` + quote(pick(r, texts)) + `]`)}}
+		action.Body = &actorlogv1.Action_Invoke{Invoke: &actorlogv1.Invoke{Name: pick(r, []string{"increment", "reset", "say"}), ArgsJson: []byte(`[` + quote(pick(r, texts)+strings.Repeat("x", w.Large)) + `]`)}}
 	}
 }
 

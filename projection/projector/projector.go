@@ -95,12 +95,15 @@ type Projector struct {
 	cfg  Config
 	// next and ends are by shard; -1 as long as it is not known.
 	next, ends []atomic.Int64
+	// kept is up to where the sink has said that it has a shard.
+	kept []int64
 }
 
 // New makes a Projector, which begins with [Projector.Run].
 func New(log eventlog.Log, sink projection.Sink, cfg Config) *Projector {
 	cfg.setDefaults()
-	p := &Projector{log: log, sink: sink, cfg: cfg, next: make([]atomic.Int64, log.Partitions()), ends: make([]atomic.Int64, log.Partitions())}
+	n := log.Partitions()
+	p := &Projector{log: log, sink: sink, cfg: cfg, next: make([]atomic.Int64, n), ends: make([]atomic.Int64, n), kept: make([]int64, n)}
 	for i := range p.next {
 		p.next[i].Store(-1)
 		p.ends[i].Store(-1)
@@ -120,7 +123,7 @@ func (p *Projector) Lag() []Lag {
 }
 
 // Run projects until ctx ends; then it returns nil. An error says that it cannot go on: the log cannot be read, has records of a newer version, or is shorter than what
-// was projected of it. It is called once.
+// was projected of it; or the sink has lost what it had, and another Projector has to begin where it is now. It is called once.
 func (p *Projector) Run(ctx context.Context) error {
 	r, err := p.open(ctx)
 	if err != nil {
@@ -163,6 +166,9 @@ func (p *Projector) open(ctx context.Context) (*reader, error) {
 	known := make(map[int32]projection.Place, len(places))
 	for _, place := range places {
 		known[place.Shard] = place
+		if place.Shard < int32(len(p.kept)) {
+			p.kept[place.Shard] = place.Next
+		}
 	}
 	for shard := range p.log.Partitions() {
 		place, ok := known[shard]
@@ -190,6 +196,9 @@ func (p *Projector) retry(ctx context.Context, doing string, f func(context.Cont
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		if errors.Is(err, errLost) {
+			return err
+		}
 		if p.cfg.Events.Retry != nil {
 			p.cfg.Events.Retry(doing, attempt, err)
 		}
@@ -202,6 +211,30 @@ func (p *Projector) retry(ctx context.Context, doing string, f func(context.Cont
 	}
 }
 
+// errLost says that the sink is not where it was: what was written since is to be written again.
+var errLost = errors.New("the sink has less than it had: was it restored from a copy, or emptied? What it lacks is projected again")
+
+// intact asks a sink that has failed whether it still has what it had. A database that comes back without its last rows, or with none, would otherwise be given the rows
+// that come next, and say that it has all before them.
+func (p *Projector) intact(ctx context.Context) error {
+	places, err := p.sink.Places(ctx)
+	if err != nil {
+		return err
+	}
+	has := make([]int64, len(p.kept))
+	for _, place := range places {
+		if place.Shard < int32(len(has)) {
+			has[place.Shard] = place.Next
+		}
+	}
+	for shard, kept := range p.kept {
+		if has[shard] < kept {
+			return fmt.Errorf("shard %d is projected up to %d, and was up to %d: %w", shard, has[shard], kept, errLost)
+		}
+	}
+	return nil
+}
+
 // write writes batches in order.
 func (p *Projector) write(ctx context.Context, r *reader) error {
 	for {
@@ -212,12 +245,23 @@ func (p *Projector) write(ctx context.Context, r *reader) error {
 			return ctx.Err()
 		}
 		began := time.Now()
-		err := p.retry(ctx, "writing a batch", func(ctx context.Context) error { return p.sink.Write(ctx, &b.Batch) })
+		failed := false
+		err := p.retry(ctx, "writing a batch", func(ctx context.Context) error {
+			if failed {
+				if err := p.intact(ctx); err != nil {
+					return err
+				}
+			}
+			err := p.sink.Write(ctx, &b.Batch)
+			failed = err != nil
+			return err
+		})
 		if err != nil {
 			return err
 		}
 		for _, place := range b.Places {
 			p.next[place.Shard].Store(place.Next)
+			p.kept[place.Shard] = place.Next
 		}
 		if p.cfg.Events.Written != nil {
 			p.cfg.Events.Written(len(b.Events), len(b.Actors), b.Bytes, time.Since(began))

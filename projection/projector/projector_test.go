@@ -352,3 +352,79 @@ func TestRun_Gap(t *testing.T) {
 		}
 	})
 }
+
+// The sink is away, and comes back as it was some time ago, or empty. Who goes on as if nothing had happened would leave a hole, and places that say there is none.
+func TestRun_SinkLosesWhatItHad(t *testing.T) {
+	t.Parallel()
+	for _, lost := range []string{"some", "all"} {
+		t.Run(lost, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				cluster, w := world(t, seed.New(t), 1000)
+				sink, old := newTables(), newTables()
+				require.NoError(t, project(t, cluster, sink, projector.Config{}))
+				if lost == "some" {
+					require.NoError(t, project(t, cluster, old, projector.Config{}))
+				}
+				log := cluster.Client()
+				defer log.Close()
+				p := projector.New(log, sink, projector.Config{MaxDelay: time.Millisecond})
+				ctx, stop := context.WithCancel(t.Context())
+				defer stop()
+				done := make(chan error, 1)
+				go func() { done <- p.Run(ctx) }()
+				w.Write(1000)
+				time.Sleep(time.Second)
+				synctest.Wait()
+				require.Len(t, sink.events, w.Counted)
+
+				sink.mu.Lock()
+				sink.events, sink.actors, sink.places = old.events, old.actors, old.places
+				away := true
+				sink.fault = func(int) error {
+					if away {
+						return errors.New("connection refused")
+					}
+					return nil
+				}
+				sink.mu.Unlock()
+				w.Write(100)
+				time.Sleep(time.Minute)
+				sink.mu.Lock()
+				away = false
+				sink.mu.Unlock()
+				select {
+				case err := <-done:
+					require.ErrorContains(t, err, "the sink has less than it had")
+				case <-time.After(time.Hour):
+					require.Fail(t, "it has not noticed")
+				}
+
+				require.NoError(t, project(t, cluster, sink, projector.Config{}))
+				want := newTables()
+				require.NoError(t, project(t, cluster, want, projector.Config{}))
+				requireSame(t, want, sink)
+			})
+		})
+	}
+}
+
+// A batch ends when it has as many bytes as it may, also where a poll brings many large events at once.
+func TestRun_BatchesByBytes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cluster := memlog.NewCluster(shards)
+		append := func(shard int32, r eventlog.Record) int64 { return cluster.Inject(eventlog.Events, shard, r) }
+		w := randomlog.New(seed.New(t), shards, append)
+		w.Large = 20 << 10
+		w.Write(500)
+		sink := newTables()
+		var most int
+		require.NoError(t, project(t, cluster, sink, projector.Config{MaxBytes: 100 << 10, Events: projector.EventListener{Written: func(_, _, bytes int, _ time.Duration) {
+			most = max(most, bytes)
+		}}}))
+		require.Len(t, sink.events, w.Counted)
+		require.Less(t, most, 200<<10, "a batch has what it may, and one event with its actor more")
+		require.Greater(t, most, 100<<10)
+	})
+}

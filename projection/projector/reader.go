@@ -97,7 +97,7 @@ func (r *reader) read(ctx context.Context) error {
 			return err
 		}
 		for len(records) > 0 {
-			n := min(len(records), r.p.cfg.MaxRows-len(r.now.Events), foldAtOnce)
+			n := r.fits(records)
 			if err := r.fold(ctx, records[:n]); err != nil {
 				return err
 			}
@@ -110,6 +110,16 @@ func (r *reader) read(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// fits is how many of the records are folded into the batch before it is looked at again: one at least, and no more than have room in it, as far as their own sizes tell.
+func (r *reader) fits(records []eventlog.Record) int {
+	n, room := 0, r.p.cfg.MaxBytes-r.now.Bytes
+	for n < min(len(records), r.p.cfg.MaxRows-len(r.now.Events), foldAtOnce) && (n == 0 || room > 0) {
+		room -= len(records[n].Value)
+		n++
+	}
+	return n
 }
 
 // poll waits for records, but not longer than the batch may.
