@@ -121,7 +121,7 @@ func TestHandler_BadInput(t *testing.T) {
 		{"POST", url + "/counter/b%2Fc", exported, 400, "of another actor: counter a"},
 		{"POST", url + "/counter/nobody", nil, 404, "nothing is known"},
 		{"POST", url + "/nobody?all=true", nil, 404, "no actor of kind nobody"},
-		{"POST", nothing + "/counter/a", nil, 404, "not registered"},
+		{"POST", nothing + "/counter/a", nil, 404, "is registered in this program"},
 	} {
 		status, text := ask(t, tt.method, tt.url, tt.body)
 		require.Equal(t, tt.status, status, tt.url+text)
