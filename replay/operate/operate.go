@@ -3,12 +3,14 @@
 package operate
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,8 +29,8 @@ const MaxFile = 256 << 20
 // maxBody is how long any other body may be.
 const maxBody = 1 << 20
 
-// by is the principal that the history names.
-const by = "operator"
+// operator is the principal that the history names, unless a request says who asks.
+const operator = "operator"
 
 // Handler serves .../fork/{kind}/{key...}, .../undo/..., .../export/... and .../import/.... docs/openapi.yaml says what they take and give.
 func Handler(c *remote.Client) http.Handler {
@@ -87,6 +89,9 @@ func requestOf(c *remote.Client, r *http.Request) (*request, error) {
 		return nil, fmt.Errorf("%w: %w", errInvalid, err)
 	}
 	q.hash = schemas.HashOf(q.namespace, q.kind, q.key)
+	if id, err := schemas.ParseActorID(q.kind); err == nil && len(q.key) == 0 && q.verb != "import" {
+		q.hash = id.Hash
+	}
 	return q, nil
 }
 
@@ -100,15 +105,38 @@ func (q *request) read(w http.ResponseWriter, v any) error {
 	return nil
 }
 
+// flag is a parameter that is true or false; nothing is false.
+func (q *request) flag(name string) (bool, error) {
+	text := q.URL.Query().Get(name)
+	if text == "" {
+		return false, nil
+	}
+	v, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, fmt.Errorf("%w: %s is true or false, not %q", errInvalid, name, text)
+	}
+	return v, nil
+}
+
+// asked is what whatever restores something may be told.
+type asked struct {
+	Schedules bool   `json:"schedules"`
+	Reason    string `json:"reason"`
+	By        string `json:"by"`
+}
+
+func (a asked) options() restore.Options {
+	return restore.Options{Schedules: a.Schedules, Reason: a.Reason, By: cmp.Or(a.By, operator)}
+}
+
 func (q *request) fork(w http.ResponseWriter) error {
 	var body struct {
+		asked
 		At string `json:"at"`
 		To struct {
 			Namespace string   `json:"namespace"`
 			Key       []string `json:"key"`
 		} `json:"to"`
-		Schedules bool   `json:"schedules"`
-		Reason    string `json:"reason"`
 	}
 	if err := q.read(w, &body); err != nil {
 		return err
@@ -121,16 +149,15 @@ func (q *request) fork(w http.ResponseWriter) error {
 		return err
 	}
 	d, err := restore.Fork(q.Context(), q.client, q.reader, q.hash, at, restore.Target{Namespace: body.To.Namespace, Key: body.To.Key},
-		restore.Options{Schedules: body.Schedules, Reason: body.Reason, By: by})
+		body.options())
 	return done(w, d, err)
 }
 
 func (q *request) undo(w http.ResponseWriter) error {
 	var body struct {
-		To        string `json:"to"`
-		Schedules bool   `json:"schedules"`
-		Reason    string `json:"reason"`
-		Force     bool   `json:"force"`
+		asked
+		To    string `json:"to"`
+		Force bool   `json:"force"`
 	}
 	if err := q.read(w, &body); err != nil {
 		return err
@@ -139,7 +166,9 @@ func (q *request) undo(w http.ResponseWriter) error {
 	if err != nil {
 		return err
 	}
-	d, err := restore.Undo(q.Context(), q.client, q.reader, q.hash, to, restore.Options{Schedules: body.Schedules, Reason: body.Reason, By: by, Force: body.Force})
+	o := body.options()
+	o.Force = body.Force
+	d, err := restore.Undo(q.Context(), q.client, q.reader, q.hash, to, o)
 	return done(w, d, err)
 }
 
@@ -150,6 +179,9 @@ func (q *request) export(w http.ResponseWriter) error {
 		return err
 	}
 	o := file.Options{To: to}
+	if o.WithoutAnswers, err = q.flag("withoutAnswers"); err != nil {
+		return err
+	}
 	if log, ok := q.client.Log().(interface{ Identity() string }); ok {
 		o.Log = log.Identity()
 	}
@@ -182,6 +214,11 @@ func (q *request) take(w http.ResponseWriter) error {
 	if err != nil {
 		return err
 	}
+	query := q.URL.Query()
+	o := asked{Reason: query.Get("reason"), By: query.Get("by")}
+	if o.Schedules, err = q.flag("schedules"); err != nil {
+		return err
+	}
 	h, err := file.Read(http.MaxBytesReader(w, q.Body, MaxFile))
 	if err != nil {
 		return err
@@ -189,8 +226,9 @@ func (q *request) take(w http.ResponseWriter) error {
 	if kind := h.Header().GetActor().GetKind(); kind != q.kind {
 		return fmt.Errorf("%w: the file has an actor of kind %s, and not of kind %s", errInvalid, kind, q.kind)
 	}
-	d, err := restore.Fork(q.Context(), q.client, replay.NewReader(h, replay.Options{}), h.Hash(), at, restore.Target{Namespace: q.namespace, Key: q.key},
-		restore.Options{By: by, Log: h.Header().Log})
+	options := o.options()
+	options.Log = h.Header().Log
+	d, err := restore.Fork(q.Context(), q.client, replay.NewReader(h, replay.Options{}), h.Hash(), at, restore.Target{Namespace: q.namespace, Key: q.key}, options)
 	return done(w, d, err)
 }
 

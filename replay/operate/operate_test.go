@@ -12,7 +12,9 @@ import (
 	"github.com/actorlog/actorlog/actors/actor"
 	"github.com/actorlog/actorlog/actors/actortest"
 	"github.com/actorlog/actorlog/examples/counter"
+	"github.com/actorlog/actorlog/replay"
 	"github.com/actorlog/actorlog/replay/operate"
+	"github.com/actorlog/actorlog/schemas"
 )
 
 // An operator copies a counter, takes back what it did, and takes it elsewhere as a file.
@@ -52,11 +54,36 @@ func TestHandler(t *testing.T) {
 		require.NotEmpty(t, undone.Position+undone.From)
 		require.EqualValues(t, 3, count("a", "1"))
 
-		status, exported := do("GET", "/admin/export/counter/a/1?at=3", "")
+		status, exported := do("GET", "/admin/export/counter/a/1?at=3&withoutAnswers=true", "")
 		require.Equal(t, 200, status)
-		status, body = do("POST", "/admin/import/counter/there", exported)
+		status, body = do("POST", "/admin/import/counter/there?reason=moved&by=ann&schedules=true", exported)
 		require.Equal(t, 200, status, body)
 		require.EqualValues(t, 6, count("there"))
+
+		// Who did it, and why, is in the history. An actor may be named by its id.
+		by := func(body string) (who, what string) {
+			var done struct{ Position, ActorID string }
+			require.NoError(t, json.Unmarshal([]byte(body), &done))
+			at, err := schemas.ParsePosition(done.Position)
+			require.NoError(t, err)
+			e, err := replay.NewReader(w.Client.Log(), replay.Options{}).Event(t.Context(), at)
+			require.NoError(t, err)
+			return e.Entry().Caller.Principal, string(e.Entry().Body)
+		}
+		who, what := by(body)
+		require.Equal(t, "ann", who)
+		require.Contains(t, what, "moved")
+		var there struct{ ActorID string }
+		require.NoError(t, json.Unmarshal([]byte(body), &there))
+		status, body = do("POST", "/admin/fork/"+there.ActorID, `{"to": {"key": ["again"]}, "by": "bob"}`)
+		require.Equal(t, 200, status, body)
+		require.EqualValues(t, 6, count("again"))
+		who, _ = by(body)
+		require.Equal(t, "bob", who)
+		status, body = do("POST", "/admin/undo/counter/a/1", `{"reason": "again"}`)
+		require.Equal(t, 200, status, body)
+		who, _ = by(body)
+		require.Equal(t, "operator", who)
 
 		for _, wrong := range []struct {
 			method, path, body string
@@ -71,6 +98,8 @@ func TestHandler(t *testing.T) {
 			{"POST", "/admin/undo/counter/nobody", ``, 409, "nothing_to_restore"},
 			{"GET", "/admin/export/counter/nobody", ``, 404, "not_found"},
 			{"POST", "/admin/import/counter/x", `no file`, 400, "invalid_request"},
+			{"POST", "/admin/import/counter/x?schedules=perhaps", exported, 400, "invalid_request"},
+			{"GET", "/admin/export/counter/a/1?withoutAnswers=perhaps", ``, 400, "invalid_request"},
 			{"POST", "/admin/import/other/x", exported, 400, "invalid_request"},
 			{"POST", "/admin/fork", ``, 400, "invalid_request"},
 		} {
