@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"go.uber.org/zap"
 
 	"github.com/actorlog/actorlog/actors/machine"
 	"github.com/actorlog/actorlog/gateway/wire"
+	"github.com/actorlog/actorlog/internal/respond"
 	"github.com/actorlog/actorlog/replay"
 	"github.com/actorlog/actorlog/schemas"
 )
@@ -28,48 +30,122 @@ const (
 
 // historyRoutes are package replay over HTTP, for operators.
 func (g *Gateway) historyRoutes(routes *gin.RouterGroup) {
+	routes.GET("/history/*actor", func(c *gin.Context) {
+		switch c.Query("follow") {
+		case "", "false":
+			g.readHistory(c, readHistory)
+		case "true":
+			g.followHistory(c)
+		default:
+			g.fail(c, invalid("follow is true or false."))
+		}
+	})
 	for path, read := range map[string]func(context.Context, *gin.Context, *replay.Reader) (any, error){
-		"/history/*actor": readHistory,
-		"/state/*actor":   readState,
-		"/diff/*actor":    readDiff,
-		"/why":            readWhy,
-		"/why/:position":  readWhy,
+		"/state/*actor":  readState,
+		"/diff/*actor":   readDiff,
+		"/why":           readWhy,
+		"/why/:position": readWhy,
 	} {
-		routes.GET(path, func(c *gin.Context) {
-			ctx, cancel := context.WithTimeout(c.Request.Context(), historyTimeout)
-			defer cancel()
-			answer, err := read(ctx, c, replay.NewReader(g.client.Log(), replay.Options{}))
-			if err != nil {
-				g.failHistory(ctx, c, err)
-				return
+		routes.GET(path, func(c *gin.Context) { g.readHistory(c, read) })
+	}
+}
+
+// readHistory answers with what is read within its time.
+func (g *Gateway) readHistory(c *gin.Context, read func(context.Context, *gin.Context, *replay.Reader) (any, error)) {
+	ctx, cancel := context.WithTimeout(c.Request.Context(), historyTimeout)
+	defer cancel()
+	answer, err := read(ctx, c, replay.NewReader(g.client.Log(), replay.Options{}))
+	if err != nil {
+		g.failHistory(ctx, c, err)
+		return
+	}
+	c.JSON(http.StatusOK, answer)
+}
+
+// followHistory is GET /admin/history/{kind}/{key...}?follow=true: what happened, and what happens from now on, until the client goes away or the gateway drains. JSON lines,
+// or server-sent events, whose id is the position: an EventSource that comes back goes on after it.
+func (g *Gateway) followHistory(c *gin.Context) {
+	r := replay.NewReader(g.client.Log(), replay.Options{})
+	hash, q, err := historyQuery(c, r, true)
+	switch {
+	case err == nil && q.Before != 0:
+		err = invalid("follow and before exclude each other.")
+	case err == nil && c.GetHeader("Last-Event-ID") != "":
+		at, parseErr := schemas.ParsePosition(c.GetHeader("Last-Event-ID"))
+		if parseErr != nil || at.Partition != r.Partition(hash) {
+			err = invalid("Last-Event-ID is not a position in the shard of this actor, which is %d.", r.Partition(hash))
+		}
+		at.Offset++
+		q.Since, q.Limit = replay.Point{Position: &at}, 0
+	}
+	ctx, cancel := context.WithCancel(c.Request.Context())
+	defer cancel()
+	if err != nil {
+		g.failHistory(ctx, c, err)
+		return
+	}
+	if g.sessions.full(g.cfg.MaxSessions) || !g.sessions.enter() {
+		g.fail(c, errUnavailable)
+		return
+	}
+	defer g.sessions.leave()
+	go func() { // ends with this request
+		select {
+		case <-g.closing:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	lines := respond.Follow(c.Writer, strings.Contains(c.GetHeader("Accept"), "text/event-stream"))
+	defer lines.Close()
+	for v, err := range r.Entries(ctx, hash, q) {
+		if err == nil {
+			err = lines.Send(v.Position, v)
+		} else if ctx.Err() == nil {
+			status, told := historyError(err)
+			if told == nil {
+				g.cfg.Logger.Error("following a history", zap.Error(err), zap.String(keyRay, rayOf(c)))
+				status, told = http.StatusInternalServerError, errInternal
 			}
-			c.JSON(http.StatusOK, answer)
-		})
+			lines.Fail(status, told.Group, told.Code, told.Message)
+		}
+		if err != nil {
+			return
+		}
 	}
 }
 
 var errUnknownActor = errors.New("nothing is known of this actor: it never was asked anything, its key is another, or its events are not kept any more")
 
 func (g *Gateway) failHistory(ctx context.Context, c *gin.Context, err error) {
-	answer := func(status int, code string) {
-		g.writeError(c, status, wire.Errorf("history", code, "%v", err), wire.Format{}, nil)
+	status, told := historyError(err)
+	if told == nil && ctx.Err() != nil && c.Request.Context().Err() == nil {
+		err = errors.New("reading that much history takes longer than a minute: use actorlog history and the like, which have no bound")
+		status, told = http.StatusGatewayTimeout, wire.Errorf("history", "too_long", "%v", err)
 	}
-	var told *wire.Error
+	if told == nil {
+		g.fail(c, err)
+		return
+	}
+	g.writeError(c, status, told, wire.Format{}, nil)
+}
+
+// historyError is how an error that is not the gateway's is told; nil for any other.
+func historyError(err error) (status int, told *wire.Error) {
+	as := func(status int, code string) (int, *wire.Error) {
+		return status, wire.Errorf("history", code, "%v", err)
+	}
 	switch {
 	case errors.As(err, &told):
-		g.fail(c, err)
+		return rivetStatus(told), told
 	case errors.Is(err, replay.ErrPoint):
-		answer(http.StatusBadRequest, "no_such_point")
+		return as(http.StatusBadRequest, "no_such_point")
 	case errors.Is(err, replay.ErrNoEvent), errors.Is(err, errUnknownActor):
-		answer(http.StatusNotFound, "not_found")
+		return as(http.StatusNotFound, "not_found")
 	case errors.Is(err, replay.ErrGone):
-		answer(http.StatusGone, "gone")
-	case ctx.Err() != nil && c.Request.Context().Err() == nil:
-		err = errors.New("reading that much history takes longer than a minute: use actorlog history and the like, which have no bound")
-		answer(http.StatusGatewayTimeout, "too_long")
-	default:
-		g.fail(c, err)
+		return as(http.StatusGone, "gone")
 	}
+	return 0, nil
 }
 
 // historyActor is the actor of a path: /kind/key..., each part escaped, as in /actors/kind/key....
@@ -93,32 +169,47 @@ func historyPoint(c *gin.Context, name string) (replay.Point, error) {
 	return replay.ParsePoint(c.Query(name), time.Now())
 }
 
-// readHistory is GET /admin/history/{kind}/{key...}: a page, oldest first; the next one has what was earlier.
-func readHistory(ctx context.Context, c *gin.Context, r *replay.Reader) (any, error) {
-	hash, err := historyActor(c)
-	if err != nil {
-		return nil, err
+// historyQuery is what a request asks of a history. Whoever follows it has all since a point, or as many as it wants, or all (0).
+func historyQuery(c *gin.Context, r *replay.Reader, follow bool) (hash schemas.Hash, q replay.Query, err error) {
+	fail := func(err error) (schemas.Hash, replay.Query, error) { return hash, q, err }
+	if hash, err = historyActor(c); err != nil {
+		return fail(err)
 	}
-	q := replay.Query{Limit: defaultEntries}
+	q.Follow = follow
 	if q.Since, err = historyPoint(c, "since"); err != nil {
-		return nil, err
+		return fail(err)
+	}
+	least := 1
+	if q.Limit = defaultEntries; follow {
+		if least = 0; !q.Since.IsNow() {
+			q.Limit = 0
+		}
 	}
 	if text := c.Query("limit"); text != "" {
-		if q.Limit, err = strconv.Atoi(text); err != nil || q.Limit < 1 || q.Limit > maxEntries {
-			return nil, invalid("limit is not a number from 1 to %d.", maxEntries)
+		if q.Limit, err = strconv.Atoi(text); err != nil || q.Limit < least || q.Limit > maxEntries {
+			return fail(invalid("limit is not a number from %d to %d.", least, maxEntries))
 		}
 	}
 	if text := c.Query("grep"); text != "" {
 		if q.Grep, err = regexp.Compile(text); err != nil {
-			return nil, invalid("grep is not a regular expression: %v.", err)
+			return fail(invalid("grep is not a regular expression: %v.", err))
 		}
 	}
 	if text := c.Query("before"); text != "" {
 		at, err := schemas.ParsePosition(text)
 		if err != nil || at.Partition != r.Partition(hash) || at.Offset == 0 {
-			return nil, invalid("before is not a position in the shard of this actor, which is %d.", r.Partition(hash))
+			return fail(invalid("before is not a position in the shard of this actor, which is %d.", r.Partition(hash)))
 		}
 		q.Before = at.Offset
+	}
+	return hash, q, nil
+}
+
+// readHistory is GET /admin/history/{kind}/{key...}: a page, oldest first; the next one has what was earlier.
+func readHistory(ctx context.Context, c *gin.Context, r *replay.Reader) (any, error) {
+	hash, q, err := historyQuery(c, r, false)
+	if err != nil {
+		return nil, err
 	}
 	entries, truncated := []*replay.Entry{}, false
 	for v, err := range r.Entries(ctx, hash, q) {

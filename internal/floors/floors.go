@@ -43,7 +43,7 @@ var Table = []Package{
 
 	{"internal/capacity", 0, Pure},
 	{"internal/admin", 0, Free},
-	{"internal/answer", 0, Free},
+	{"internal/respond", 0, Free},
 	{"docs", 0, Free},
 	{"internal/floors", 0, Free},
 	{"internal/jsonpatch", 0, Pure},

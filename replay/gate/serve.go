@@ -15,7 +15,7 @@ import (
 
 	"github.com/actorlog/actorlog/actors/actor"
 	"github.com/actorlog/actorlog/eventlog"
-	"github.com/actorlog/actorlog/internal/answer"
+	"github.com/actorlog/actorlog/internal/respond"
 	"github.com/actorlog/actorlog/replay"
 	"github.com/actorlog/actorlog/replay/file"
 	"github.com/actorlog/actorlog/schemas"
@@ -34,20 +34,20 @@ const bodyTimeout = 2 * time.Minute
 // One request is served at a time, others are answered 429. It ends when its client goes away. It asks nobody who may: mount it, at this path, where only operators come, as
 // cmd/worker does at its --ops-listen.
 func Handler(registry *actor.Registry, source eventlog.Source) http.Handler {
-	var one answer.One
+	var one respond.One
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
-			answer.Fail(w, http.StatusMethodNotAllowed, "history", "method_not_allowed", "verify takes POST only")
+			respond.Fail(w, http.StatusMethodNotAllowed, "history", "method_not_allowed", "verify takes POST only")
 			return
 		}
 		leave, ok := one.Enter()
 		if !ok {
-			answer.Fail(w, http.StatusTooManyRequests, "history", "under_way", "this process is verifying already: try again when that is over, or end it")
+			respond.Fail(w, http.StatusTooManyRequests, "history", "under_way", "this process is verifying already: try again when that is over, or end it")
 			return
 		}
 		defer leave()
-		lines := answer.NewLines(w)
+		lines := respond.NewLines(w)
 		defer lines.Close()
 		c, err := commandOf(w, r, time.Now())
 		if err == nil {

@@ -16,7 +16,7 @@ import (
 
 	"github.com/actorlog/actorlog/actors/actor"
 	"github.com/actorlog/actorlog/actors/remote"
-	"github.com/actorlog/actorlog/internal/answer"
+	"github.com/actorlog/actorlog/internal/respond"
 	"github.com/actorlog/actorlog/replay"
 	"github.com/actorlog/actorlog/replay/file"
 	"github.com/actorlog/actorlog/replay/restore"
@@ -236,7 +236,7 @@ func done(w http.ResponseWriter, d *restore.Done, err error) error {
 	if err != nil {
 		return err
 	}
-	answer.JSON(w, http.StatusOK, struct {
+	respond.JSON(w, http.StatusOK, struct {
 		Position string `json:"position"`
 		From     string `json:"from"`
 		*restore.Done
@@ -267,5 +267,5 @@ func fail(w http.ResponseWriter, err error) {
 	case errors.Is(err, remote.ErrBusy):
 		status, code = http.StatusServiceUnavailable, "busy"
 	}
-	answer.Fail(w, status, group, code, err.Error())
+	respond.Fail(w, status, group, code, err.Error())
 }

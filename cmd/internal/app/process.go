@@ -18,8 +18,8 @@ import (
 	"github.com/actorlog/actorlog/actors/actor"
 	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/internal/admin"
-	"github.com/actorlog/actorlog/internal/answer"
 	"github.com/actorlog/actorlog/internal/obs"
+	"github.com/actorlog/actorlog/internal/respond"
 	"github.com/actorlog/actorlog/replay/gate"
 )
 
@@ -244,13 +244,13 @@ func (p *Process) handler(tokens func() admin.Tokens, loopback bool) http.Handle
 			if refused.Status == http.StatusUnauthorized {
 				w.Header().Set("WWW-Authenticate", admin.Challenge)
 			}
-			answer.Fail(w, refused.Status, "auth", refused.Code, refused.Message)
+			respond.Fail(w, refused.Status, "auth", refused.Code, refused.Message)
 			return
 		}
 		part, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/admin/"), "/")
 		h, parts := p.served(part)
 		if h == nil {
-			answer.Fail(w, http.StatusNotFound, "api", "not_found", fmt.Sprintf("nothing is served there; below /admin this program has %v", parts))
+			respond.Fail(w, http.StatusNotFound, "api", "not_found", fmt.Sprintf("nothing is served there; below /admin this program has %v", parts))
 			return
 		}
 		h.ServeHTTP(w, r)

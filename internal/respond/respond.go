@@ -1,9 +1,10 @@
-// Package answer is how operators are answered over HTTP: JSON, errors in one form, and JSON lines as they come. It decides nothing of what is said.
-package answer
+// Package respond is how operators are answered over HTTP: JSON, errors in one form, and JSON lines as they come. It decides nothing of what is said.
+package respond
 
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -40,43 +41,67 @@ const (
 // errOver says that nothing more is sent.
 var errOver = errors.New("the answer is over")
 
-// Lines answers with JSON values, one a line, each sent at once. An empty line says that more is being looked for. The answer begins with the first line: until then
-// there may be an error to tell instead. It may be used by several goroutines.
+// Lines answers with JSON values, one a line, or as server-sent events, each sent at once. An empty line, or a comment, says that more is being looked for. The answer begins with
+// the first value: until then there may be an error to tell instead. It may be used by several goroutines.
 type Lines struct {
-	w       http.ResponseWriter
-	control *http.ResponseController
-	stop    chan struct{}
-	stopped sync.WaitGroup
+	w      http.ResponseWriter
+	events bool
+	// patience is how long the first value is waited for.
+	patience time.Duration
+	control  *http.ResponseController
+	stop     chan struct{}
+	stopped  sync.WaitGroup
 
-	mu    sync.Mutex
+	mu sync.Mutex
+	// began: the headers are sent. head is what comes first.
 	began bool
+	head  string
 	last  time.Time
 	err   error
 }
 
-// NewLines begins an answer. Its owner calls Close.
-func NewLines(w http.ResponseWriter) *Lines {
-	l := &Lines{w: w, control: http.NewResponseController(w), stop: make(chan struct{}), last: time.Now()}
+// NewLines begins an answer of lines. Its owner calls Close.
+func NewLines(w http.ResponseWriter) *Lines { return newLines(&Lines{w: w, patience: heartbeat}) }
+
+// Follow begins an answer that has no end: lines, or events, whose reader comes back in a second if it loses its connection. It does not wait for its first value for long. Its
+// owner calls Close.
+func Follow(w http.ResponseWriter, events bool) *Lines {
+	l := &Lines{w: w, events: events, patience: heartbeat / 30}
+	if events {
+		l.head = "retry: 1000\n\n"
+	}
+	return newLines(l)
+}
+
+func newLines(l *Lines) *Lines {
+	l.control, l.stop, l.last = http.NewResponseController(l.w), make(chan struct{}), time.Now()
 	l.stopped.Go(l.beat)
 	return l
 }
 
 // beat keeps proxies from taking the silence of a long search for the end.
 func (l *Lines) beat() {
-	ticker := time.NewTicker(heartbeat / 3)
+	ticker := time.NewTicker(l.patience)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
 			l.mu.Lock()
-			if time.Since(l.last) >= heartbeat {
-				_ = l.write([]byte("\n")) // an error is that of the next line
+			if !l.began || time.Since(l.last) >= heartbeat {
+				_ = l.write(l.silence()) // an error is that of the next line
 			}
 			l.mu.Unlock()
 		case <-l.stop:
 			return
 		}
 	}
+}
+
+func (l *Lines) silence() []byte {
+	if l.events {
+		return []byte(":\n\n")
+	}
+	return []byte("\n")
 }
 
 // Close ends the answer.
@@ -103,10 +128,16 @@ func (l *Lines) write(p []byte) error {
 	if !l.began {
 		l.began = true
 		l.w.Header().Set("Content-Type", "application/x-ndjson; charset=utf-8")
+		if l.events {
+			l.w.Header().Set("Content-Type", "text/event-stream")
+		}
 		l.w.Header().Set("X-Accel-Buffering", "no") // nginx would hold lines back
 	}
 	// Not every connection has deadlines; then a client that stalls holds its own goroutine only.
 	_ = l.control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if l.head != "" {
+		p, l.head = append([]byte(l.head), p...), ""
+	}
 	if _, l.err = l.w.Write(p); l.err == nil {
 		l.err = l.control.Flush()
 	}
@@ -115,14 +146,31 @@ func (l *Lines) write(p []byte) error {
 	return l.err
 }
 
-// Encode sends a value as a line.
-func (l *Lines) Encode(v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
+// Encode sends a value.
+func (l *Lines) Encode(v any) error { return l.Send("", v) }
+
+// Send sends a value; of an event, id is its id, if there is one.
+func (l *Lines) Send(id string, v any) error {
+	b, err := l.format("", id, v)
+	if err == nil {
+		_, err = l.Write(b)
 	}
-	_, err = l.Write(append(b, '\n'))
 	return err
+}
+
+func (l *Lines) format(name, id string, v any) ([]byte, error) {
+	data, err := json.Marshal(v)
+	if err != nil || !l.events {
+		return append(data, '\n'), err
+	}
+	var b []byte
+	if id != "" {
+		b = fmt.Appendf(b, "id: %s\n", id)
+	}
+	if name != "" {
+		b = fmt.Appendf(b, "event: %s\n", name)
+	}
+	return fmt.Appendf(b, "data: %s\n\n", data), nil
 }
 
 // Fail tells an error: as the answer, or, if lines were sent already, as the last of them, whose type is error.
@@ -134,12 +182,12 @@ func (l *Lines) Fail(status int, group, code, message string) {
 		Fail(l.w, status, group, code, message)
 		return
 	}
-	b, err := json.Marshal(struct {
+	b, err := l.format("error", "", struct {
 		Type string `json:"type"`
 		Error
 	}{"error", Error{group, code, message}})
 	if err == nil {
-		_ = l.write(append(b, '\n')) // the client may be gone
+		_ = l.write(b) // the client may be gone
 	}
 }
 

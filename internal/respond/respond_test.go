@@ -1,4 +1,4 @@
-package answer_test
+package respond_test
 
 import (
 	"net/http"
@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/actorlog/actorlog/internal/answer"
+	"github.com/actorlog/actorlog/internal/respond"
 )
 
 func TestLines(t *testing.T) {
@@ -18,7 +18,7 @@ func TestLines(t *testing.T) {
 	t.Run("ErrorBeforeTheFirst", func(t *testing.T) {
 		t.Parallel()
 		w := httptest.NewRecorder()
-		l := answer.NewLines(w)
+		l := respond.NewLines(w)
 		l.Fail(http.StatusTooManyRequests, "g", "c", "m")
 		require.Error(t, l.Encode(1), "nothing follows")
 		l.Close()
@@ -29,7 +29,7 @@ func TestLines(t *testing.T) {
 	t.Run("ErrorAfterIt", func(t *testing.T) {
 		t.Parallel()
 		w := httptest.NewRecorder()
-		l := answer.NewLines(w)
+		l := respond.NewLines(w)
 		require.NoError(t, l.Encode(map[string]int{"n": 1}))
 		require.True(t, w.Flushed)
 		l.Fail(http.StatusTooManyRequests, "g", "c", "m")
@@ -37,11 +37,21 @@ func TestLines(t *testing.T) {
 		require.Equal(t, 200, w.Code)
 		require.Equal(t, "{\"n\":1}\n"+`{"type":"error","group":"g","code":"c","message":"m"}`+"\n", w.Body.String())
 	})
+	t.Run("Events", func(t *testing.T) {
+		t.Parallel()
+		w := httptest.NewRecorder()
+		l := respond.Follow(w, true)
+		require.NoError(t, l.Send("3:7", map[string]string{"a": "b\nc"}))
+		l.Fail(500, "g", "c", "m")
+		l.Close()
+		require.Equal(t, "text/event-stream", w.Header().Get("Content-Type"))
+		require.Equal(t, "retry: 1000\n\nid: 3:7\ndata: {\"a\":\"b\\nc\"}\n\nevent: error\ndata: {\"type\":\"error\",\"group\":\"g\",\"code\":\"c\",\"message\":\"m\"}\n\n", w.Body.String())
+	})
 	t.Run("SilenceIsToldFromTheEnd", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			w := httptest.NewRecorder()
-			l := answer.NewLines(w)
+			l := respond.NewLines(w)
 			time.Sleep(time.Minute)
 			require.NoError(t, l.Encode(1))
 			l.Close()
@@ -54,7 +64,7 @@ func TestLines(t *testing.T) {
 
 func TestOne(t *testing.T) {
 	t.Parallel()
-	var one answer.One
+	var one respond.One
 	leave, ok := one.Enter()
 	require.True(t, ok)
 	_, ok = one.Enter()
