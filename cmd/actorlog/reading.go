@@ -168,12 +168,20 @@ type bar struct {
 	begun time.Time
 	last  time.Time
 	shown bool
+	width func() int // of the terminal, in columns
 }
 
 func newBar(f *os.File) *bar {
 	b := &bar{begun: time.Now()}
 	if term.IsTerminal(int(f.Fd())) {
 		b.w = f
+		b.width = func() int {
+			n, _, err := term.GetSize(int(f.Fd()))
+			if err != nil || n == 0 {
+				return 80
+			}
+			return n
+		}
 	}
 	return b
 }
@@ -193,7 +201,12 @@ func (b *bar) show(p replay.Progress) {
 	b.last, b.shown = now, true
 	done := float64(p.At-p.From) / float64(max(1, p.To-p.From))
 	n := int(done * barWidth)
-	fmt.Fprintf(b.w, "\rscanning shard %d [%s%s] %3.0f%% of %d events\x1b[K", p.Partition, strings.Repeat("#", n), strings.Repeat(".", barWidth-n), 100*done, p.To-p.From)
+	text := fmt.Sprintf("scanning shard %d [%s%s] %3.0f%% of %d events", p.Partition, strings.Repeat("#", n), strings.Repeat(".", barWidth-n), 100*done, p.To-p.From)
+	if width := max(b.width(), 8); len(text) >= width { // a line that is broken could not be cleared
+		text = fmt.Sprintf("%3.0f%% of %d events", 100*done, p.To-p.From)
+		text = text[:min(len(text), width-1)]
+	}
+	fmt.Fprintf(b.w, "\r%s\x1b[K", text)
 }
 
 // clear removes the bar; whoever prints something calls it.

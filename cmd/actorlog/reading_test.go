@@ -21,11 +21,20 @@ func TestBar(t *testing.T) {
 	t.Run("OnTerminals", func(t *testing.T) {
 		t.Parallel()
 		var out bytes.Buffer
-		b := bar{w: &out, begun: time.Now().Add(-time.Second)}
+		b := bar{w: &out, begun: time.Now().Add(-time.Second), width: func() int { return 80 }}
 		b.show(half)
 		require.Contains(t, out.String(), "scanning shard 3 [###############...............]  50% of 1000 events")
 		b.clear()
 		require.Equal(t, "\r\x1b[K", out.String()[out.Len()-4:], "it leaves nothing behind")
+	})
+	t.Run("OnNarrowTerminals", func(t *testing.T) {
+		t.Parallel()
+		for width, want := range map[int]string{40: "\r 50% of 1000 events\x1b[K", 12: "\r 50% of 100\x1b[K"} {
+			var out bytes.Buffer
+			b := bar{w: &out, begun: time.Now().Add(-time.Second), width: func() int { return width }}
+			b.show(half)
+			require.Equal(t, want, out.String())
+		}
 	})
 	t.Run("NotAtOnce", func(t *testing.T) {
 		t.Parallel()
