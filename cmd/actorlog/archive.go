@@ -24,7 +24,7 @@ func (c *archiveCmd) Run(ctx context.Context, log *zap.Logger) error {
 		return fmt.Errorf("--segment-bytes: want a positive number")
 	}
 	c.Storage = app.Storage{ActionsRetention: c.ActionsRetention, EventsRetention: c.EventsRetention} // records as the brokers have them, sealed if they are
-	l, err := c.Open(ctx, c.Topics, "cli", log)
+	l, err := c.OpenExisting(ctx, c.Topics, log)
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func (c *auditVerify) Run(ctx context.Context, log *zap.Logger) error {
 	if c.Write != "" && c.Shard != nil {
 		return errors.New("--write is for the heads of all shards: leave --shard out")
 	}
-	l, err := c.Open(ctx, c.Topics, "cli", log)
+	l, err := c.OpenExisting(ctx, c.Topics, log)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ type backupCmd struct {
 
 // Run implements the command.
 func (c *backupCmd) Run(ctx context.Context, log *zap.Logger) error {
-	l, err := c.Open(ctx, c.Topics, "cli", log)
+	l, err := c.OpenExisting(ctx, c.Topics, log)
 	if err != nil {
 		return err
 	}

@@ -154,7 +154,7 @@ func (c *checkup) clocks(cluster *kafkalog.Cluster, now time.Time) {
 
 // shards looks at who owns them, with which code, and how far they are behind.
 func (c *doctorCmd) shards(ctx context.Context, check *checkup, log *zap.Logger) error {
-	l, err := c.Open(ctx, c.Topics, "cli", log)
+	l, err := c.OpenExisting(ctx, c.Topics, log)
 	if err != nil {
 		return err
 	}

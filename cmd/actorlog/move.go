@@ -35,7 +35,7 @@ func (c *moveCmd) Run(ctx context.Context, log *zap.Logger) error {
 	} else if c.ToPrefix == c.Prefix {
 		return fmt.Errorf("--to-prefix %s: the new topics must be others than the old ones", c.ToPrefix)
 	}
-	from, err := c.Open(ctx, c.Topics, "cli", log)
+	from, err := c.OpenExisting(ctx, c.Topics, log)
 	if err != nil {
 		return fmt.Errorf("opening the old topics: %w", err)
 	}

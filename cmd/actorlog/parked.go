@@ -28,7 +28,7 @@ type onBrokers struct {
 }
 
 func (o onBrokers) with(ctx context.Context, log *zap.Logger, do func(*remote.Client) error) error {
-	l, err := o.Open(ctx, o.Topics, "cli", log)
+	l, err := o.OpenExisting(ctx, o.Topics, log)
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,7 @@ func (c *projectionStatus) Run(ctx context.Context, log *zap.Logger) error {
 		if err != nil {
 			return err
 		}
-		l, err := c.Brokers.Open(ctx, c.Topics, "cli", log)
+		l, err := c.Brokers.OpenExisting(ctx, c.Topics, log)
 		if err != nil {
 			return err
 		}
@@ -118,7 +118,7 @@ func (c *projectionRebuild) Run(ctx context.Context, log *zap.Logger) error {
 		if !c.Wait && !c.Switch {
 			return nil
 		}
-		l, err := c.Brokers.Open(ctx, c.Topics, "cli", log)
+		l, err := c.Brokers.OpenExisting(ctx, c.Topics, log)
 		if err != nil {
 			return err
 		}
@@ -174,7 +174,7 @@ func (c *projectionSwitch) Run(ctx context.Context, log *zap.Logger) error {
 		if err := db.Exists(ctx, c.Build); err != nil {
 			return err
 		}
-		l, err := c.Brokers.Open(ctx, c.Topics, "cli", log)
+		l, err := c.Brokers.OpenExisting(ctx, c.Topics, log)
 		if err != nil {
 			return err
 		}

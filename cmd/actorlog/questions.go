@@ -50,7 +50,7 @@ func (n narrowed) filter(kind string, key []string) audit.Filter {
 
 // ask has a store answer, and prints the page.
 func ask[T any](ctx context.Context, a *inquiry, log *zap.Logger, header string, row func(io.Writer, *T), question func(context.Context, audit.Store) (audit.Page[T], error)) error {
-	l, err := a.onBrokers.Open(ctx, a.Topics, "cli", log)
+	l, err := a.onBrokers.OpenExisting(ctx, a.Topics, log)
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func (c reading) source(ctx context.Context, log *zap.Logger) (source eventlog.S
 		h, err := file.Open(c.File)
 		return h, func() {}, err
 	}
-	l, err := c.Open(ctx, c.Topics, "cli", log)
+	l, err := c.OpenExisting(ctx, c.Topics, log)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -37,7 +37,7 @@ func (c writing) options() restore.Options {
 }
 
 func (c writing) with(ctx context.Context, log *zap.Logger, do func(*remote.Client, eventlog.Log) error) error {
-	l, err := c.Open(ctx, c.Topics, "cli", log)
+	l, err := c.OpenExisting(ctx, c.Topics, log)
 	if err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func (c *exportCmd) Run(ctx context.Context, log *zap.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	l, err := c.Open(ctx, c.Topics, "cli", log)
+	l, err := c.OpenExisting(ctx, c.Topics, log)
 	if err != nil {
 		return err
 	}

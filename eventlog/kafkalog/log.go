@@ -291,7 +291,7 @@ func (l *Log) setUp(ctx context.Context) error {
 	}
 	if len(missing) > 0 {
 		if l.cfg.ReadOnly {
-			return fmt.Errorf("topic %s does not exist, and this process was started read-only: check --brokers and the prefix (%q), or start a worker or gateway first, which creates it",
+			return fmt.Errorf("topic %s does not exist, and this program makes none: check --brokers and --prefix (%q), or start a worker or gateway first, which creates it",
 				l.topics[missing[0]].name, l.cfg.Prefix)
 		}
 		if existing != 0 && existing != l.partitions {

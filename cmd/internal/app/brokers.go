@@ -64,6 +64,23 @@ func (b Brokers) Open(ctx context.Context, t Topics, role string, log *zap.Logge
 	return t.open(ctx, cfg)
 }
 
+// existingTimeout is how long somebody who types a command waits for brokers that do not answer.
+const existingTimeout = 10 * time.Second
+
+// OpenExisting is Open for a command that looks at what is there, or asks workers for something: it makes no topics, so that a prefix which is mistyped is an error. What the client warns of
+// while it tries is in its error, or for doctor to tell.
+func (b Brokers) OpenExisting(ctx context.Context, t Topics, log *zap.Logger) (EventLog, error) {
+	cfg, err := b.config(t, "cli", log)
+	if err != nil {
+		return nil, err
+	}
+	cfg.ReadOnly, cfg.OpenTimeout = true, existingTimeout
+	if !log.Core().Enabled(zap.DebugLevel) {
+		cfg.Logger = cfg.Logger.WithOptions(zap.IncreaseLevel(zap.ErrorLevel))
+	}
+	return t.open(ctx, cfg)
+}
+
 // OpenFor is Open for a process, which counts and traces what happens. It is for the one log of a process.
 func (b Brokers) OpenFor(ctx context.Context, t Topics, p *Process) (EventLog, error) {
 	cfg, err := b.config(t, p.Program, p.Log)
