@@ -199,8 +199,9 @@ func (p Predicate) Matches(state []byte) bool {
 }
 
 func (c *Comparison) matches(state []byte) bool {
-	value, ok := bytes.TrimSpace(state), true
+	value := bytes.TrimSpace(state)
 	for _, part := range c.Path {
+		var ok bool
 		if part.Element {
 			value, ok = jsonpatch.Element(value, part.Index)
 		} else {

@@ -3,7 +3,6 @@ package gateway
 import (
 	"errors"
 	"fmt"
-	"github.com/actorlog/actorlog/actors/remote"
 	"net/http"
 	"net/netip"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
+	"github.com/actorlog/actorlog/actors/remote"
 	"github.com/actorlog/actorlog/audit"
 	"github.com/actorlog/actorlog/internal/admin"
 	"github.com/actorlog/actorlog/schemas"

@@ -41,7 +41,8 @@ func TestActorsBroken(t *testing.T) {
 	require.Equal(t, before[a.keys[0]].Actor.Key, after[a.keys[0]].Actor.Key)
 	require.Empty(t, after[a.keys[1]].Broken)
 
-	for range r.Actors(t.Context(), 0, func(*actorlogv1.Actor) bool { return true }) {
+	for _, err := range r.Actors(t.Context(), 0, func(*actorlogv1.Actor) bool { return true }) {
+		require.NoError(t, err)
 		break // ends it
 	}
 }

@@ -49,7 +49,7 @@ type trust uint8
 
 const (
 	// guessed: it begins with the first record of the log. No head was met.
-	guessed trust = iota
+	guessed trust = iota //nolint:unused // the zero value
 	// unknown: the log begins in the middle. No head was met.
 	unknown
 	// kept: a head was met.

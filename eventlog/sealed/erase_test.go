@@ -210,7 +210,7 @@ func TestErase(t *testing.T) {
 	go func() { done <- w.Run(ctx) }()
 	require.ErrorIs(t, <-failed, schemas.ErrSealed)
 	cancel()
-	<-done
+	require.NoError(t, <-done)
 	require.NoError(t, w.Close())
 }
 

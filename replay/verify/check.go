@@ -136,7 +136,7 @@ func (c *checker) asked(ctx context.Context, e *replay.Event) (found *actorlogv1
 		if err == nil && a.RequestId == e.Outcome.GetAction().GetRequestId() {
 			found = a
 		}
-		return nil //nolint:nilerr // what cannot be read does not help
+		return nil // what cannot be read does not help
 	})
 	if errors.Is(err, eventlog.ErrOffsetOutOfRange) {
 		err = nil // it expired just now

@@ -23,7 +23,7 @@ default /readyz of ACTORLOG_OPS_LISTEN.
 
 // healthcheck is the subcommand of that name, which all programs have.
 func healthcheck(ctx context.Context, program string, args []string, out io.Writer) error {
-	url := ""
+	var url string
 	switch {
 	case len(args) > 1 || len(args) == 1 && strings.HasPrefix(args[0], "-"):
 		fmt.Fprintf(out, healthcheckUsage, program)
