@@ -37,6 +37,7 @@ func (g *Gateway) adminRoutes(e *gin.Engine) {
 	routes.POST("/parked/:position/retry", g.adminUnpark(false))
 	routes.POST("/parked/:position/dismiss", g.adminUnpark(true))
 	g.auditRoutes(routes)
+	g.evidenceRoutes(routes)
 
 	g.historyRoutes(routes)
 	if g.cfg.Operate != nil {

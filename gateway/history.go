@@ -62,6 +62,19 @@ func (g *Gateway) readHistory(c *gin.Context, read func(context.Context, *gin.Co
 	c.JSON(http.StatusOK, answer)
 }
 
+// whileOpen is the context of a request that may take long: until the client goes away, or the gateway drains.
+func (g *Gateway) whileOpen(c *gin.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(c.Request.Context())
+	go func() { // ends with the request, whose handler cancels
+		select {
+		case <-g.closing:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
 // followHistory is GET /admin/history/{kind}/{key...}?follow=true: what happened, and what happens from now on, until the client goes away or the gateway drains. JSON lines,
 // or server-sent events, whose id is the position: an EventSource that comes back goes on after it.
 func (g *Gateway) followHistory(c *gin.Context) {
@@ -78,7 +91,7 @@ func (g *Gateway) followHistory(c *gin.Context) {
 		at.Offset++
 		q.Since, q.Limit = replay.Point{Position: &at}, 0
 	}
-	ctx, cancel := context.WithCancel(c.Request.Context())
+	ctx, cancel := g.whileOpen(c)
 	defer cancel()
 	if err != nil {
 		g.failHistory(ctx, c, err)
@@ -89,13 +102,6 @@ func (g *Gateway) followHistory(c *gin.Context) {
 		return
 	}
 	defer g.sessions.leave()
-	go func() { // ends with this request
-		select {
-		case <-g.closing:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	lines := respond.Follow(c.Writer, strings.Contains(c.GetHeader("Accept"), "text/event-stream"))
 	defer lines.Close()
 	for v, err := range r.Entries(ctx, hash, q) {

@@ -10,7 +10,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/replay/evidence"
 )
 
@@ -28,6 +27,7 @@ type auditVerify struct {
 	onBrokers
 	Shard *int32 `help:"Verify this shard alone." placeholder:"N"`
 	From  string `help:"File of heads that was written before, and kept where nobody who can write the log can change it: with it, a log that was written anew, or whose end was cut off, is found as well." type:"existingfile" placeholder:"FILE"`
+	JSON  bool   `name:"json" help:"JSON lines, the last of which is the summary."`
 	Write string `help:"Write the heads of all shards to this file, if nothing is found." type:"path" placeholder:"FILE"`
 }
 
@@ -41,71 +41,50 @@ func (c *auditVerify) Run(ctx context.Context, log *zap.Logger) error {
 		return err
 	}
 	defer l.Close()
-	anchors, err := readHeads(c.From, l)
+	anchors, err := readHeads(c.From)
 	if err != nil {
 		return err
 	}
-	first, last := int32(0), l.Partitions()-1
-	if c.Shard != nil {
-		first, last = *c.Shard, *c.Shard
-	}
-	heads := evidence.Heads{Log: l.Identity(), Time: time.Now().UTC()}
-	found := 0
-	for shard := first; shard <= last; shard++ {
-		said := time.Now()
-		r, err := evidence.Verify(ctx, l, shard, anchors, func(offset, end int64) {
-			if time.Since(said) > 5*time.Second {
-				said = time.Now()
-				log.Info("verifying", zap.Int32("shard", shard), zap.Int64("offset", offset), zap.Int64("end", end))
-			}
-		})
-		if err != nil {
+	said := time.Now()
+	sum, err := evidence.All(ctx, l, evidence.Options{Shard: c.Shard, Anchors: anchors, Progress: func(shard int32, offset, end int64) {
+		if time.Since(said) > 5*time.Second {
+			said = time.Now()
+			log.Info("verifying", zap.Int32("shard", shard), zap.Int64("offset", offset), zap.Int64("end", end))
+		}
+	}}, func(r *evidence.Report) error {
+		if c.JSON {
+			return jsonLine(os.Stdout, r)
+		}
+		_, err := fmt.Println(r)
+		return err
+	})
+	switch {
+	case errors.Is(err, evidence.ErrOtherLog):
+		return fmt.Errorf("%s: %w", c.From, err)
+	case err != nil:
+		return err
+	case c.JSON:
+		if err := jsonLine(os.Stdout, sum); err != nil {
 			return err
 		}
-		tell(&r)
-		if r.Finding != nil {
-			found++
-		}
-		if r.Head != nil {
-			heads.Shards = append(heads.Shards, *r.Head)
-		}
 	}
-	if found > 0 {
-		return fmt.Errorf("the log is not what it was: %d of %d shards differ from what was noted of them", found, last-first+1)
+	if !sum.Clean() {
+		return fmt.Errorf("the log is not what it was: %d of %d shards differ from what was noted of them", sum.Changed, sum.Shards)
 	}
 	if c.Write == "" {
 		return nil
 	}
-	return writeHeads(c.Write, heads)
-}
-
-// tell prints what is known of one shard, in one line and one for each thing that is to be known besides.
-func tell(r *evidence.Report) {
-	switch {
-	case r.Finding != nil:
-		fmt.Printf("shard %d: CHANGED %s\n", r.Shard, r.Finding)
-	case r.Start == r.End:
-		fmt.Printf("shard %d: empty\n", r.Shard)
-	case r.Heads == 0:
-		fmt.Printf("shard %d: events %d to %d, and no head over them: nothing can be said of them yet\n", r.Shard, r.Start, r.End-1)
-	default:
-		fmt.Printf("shard %d: as written, %d records from %d on; %d heads agree, the last one over all below %d of %d\n", r.Shard, r.Counted, r.Since, r.Heads, r.Through, r.End)
+	if err := writeHeads(c.Write, *sum.Heads); err != nil {
+		return err
 	}
-	if r.Start > 0 {
-		fmt.Printf("shard %d: events before %d are no longer kept; what is before %d cannot be verified\n", r.Shard, r.Start, r.Since)
-	} else if r.Since > 0 {
-		fmt.Printf("shard %d: events before %d were written by a version that kept no chain\n", r.Shard, r.Since)
+	if !c.JSON {
+		fmt.Printf("The heads of %d shards are in %s: keep it where nobody who can write the log can change it.\n", len(sum.Heads.Shards), c.Write)
 	}
-	for _, offset := range r.Anew {
-		fmt.Printf("shard %d: the chain was begun anew at %d, after a version that kept none: what that one wrote is not in it\n", r.Shard, offset)
-	}
-	if r.Gone {
-		fmt.Printf("shard %d: the head in the file is over events that are no longer kept\n", r.Shard)
-	}
+	return nil
 }
 
 // readHeads reads the file, if there is one.
-func readHeads(name string, l eventlog.Log) (*evidence.Heads, error) {
+func readHeads(name string) (*evidence.Heads, error) {
 	if name == "" {
 		return nil, nil
 	}
@@ -117,9 +96,6 @@ func readHeads(name string, l eventlog.Log) (*evidence.Heads, error) {
 	heads, err := evidence.ReadHeads(f)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	if heads.Log != l.Identity() {
-		return nil, fmt.Errorf("%s is of the log %s, and this one is %s: it is another cluster, another prefix, or its topics were deleted and made anew", name, heads.Log, l.Identity())
 	}
 	return &heads, nil
 }
@@ -134,9 +110,5 @@ func writeHeads(name string, heads evidence.Heads) error {
 	if err := errors.Join(heads.Write(f), f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), name); err != nil {
-		return err
-	}
-	fmt.Printf("The heads of %d shards are in %s: keep it where nobody who can write the log can change it.\n", len(heads.Shards), name)
-	return nil
+	return os.Rename(f.Name(), name)
 }

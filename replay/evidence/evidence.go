@@ -97,7 +97,7 @@ type Report struct {
 // Verify reads the events of one shard from the first to the last that is kept, and compares them with the heads in its claims and checkpoints,
 // and with the one of the shard in anchors, which may be nil. progress, if not nil, is told now and then which offset was read. An error says that the log
 // could not be read; that it is not what it was is a Finding.
-func Verify(ctx context.Context, l eventlog.Log, shard int32, anchors *Heads, progress func(offset, end int64)) (Report, error) {
+func Verify(ctx context.Context, l eventlog.Source, shard int32, anchors *Heads, progress func(offset, end int64)) (Report, error) {
 	fail := func(err error) (Report, error) {
 		return Report{}, fmt.Errorf("verifying shard %d: %w", shard, err)
 	}
@@ -181,7 +181,7 @@ func (h *Heads) of(shard int32) (of []ShardHead) {
 }
 
 // checkpoints returns the heads of all checkpoints of the shard that are still there.
-func checkpoints(ctx context.Context, l eventlog.Log, shard int32) (known []noted, err error) {
+func checkpoints(ctx context.Context, l eventlog.Source, shard int32) (known []noted, err error) {
 	start, end, err := l.Bounds(ctx, eventlog.Snapshots, shard)
 	if err != nil {
 		return nil, err

@@ -160,3 +160,48 @@ func TestReadHeads_RefusesWhatIsNone(t *testing.T) {
 		}
 	}
 }
+
+func TestAll(t *testing.T) {
+	t.Parallel()
+	cluster := played(t, 1)
+	var told []int32
+	each := func(r *evidence.Report) error { told = append(told, r.Shard); return nil }
+	whole := copied(cluster, nil)
+	sum, err := evidence.All(t.Context(), whole, evidence.Options{}, each)
+	require.NoError(t, err)
+	require.True(t, sum.Clean())
+	require.Equal(t, actortest.Shards, sum.Shards)
+	require.Len(t, told, actortest.Shards)
+	require.NotEmpty(t, sum.Heads.Shards)
+
+	// Against its own heads, and against those of a log that was cut off since.
+	again, err := evidence.All(t.Context(), whole, evidence.Options{Anchors: sum.Heads}, nil)
+	require.NoError(t, err)
+	require.Equal(t, sum.Heads.Shards, again.Heads.Shards)
+	cut := copied(cluster, func(events []eventlog.Record) []eventlog.Record { return events[:len(events)-1] })
+	anchors := *sum.Heads
+	anchors.Log = cut.Identity()
+	changed, err := evidence.All(t.Context(), cut, evidence.Options{Anchors: &anchors}, func(r *evidence.Report) error {
+		require.Equal(t, r.Shard == shard, strings.Contains(r.String(), "CHANGED"), r)
+		return nil
+	})
+	require.NoError(t, err)
+	require.False(t, changed.Clean())
+	require.Equal(t, 1, changed.Changed)
+	require.Nil(t, changed.Heads, "heads of what is not what it was are not to be kept")
+
+	one := int32(shard)
+	only, err := evidence.All(t.Context(), whole, evidence.Options{Shard: &one}, nil)
+	require.NoError(t, err)
+	require.Equal(t, 1, only.Shards)
+	require.Nil(t, only.Heads)
+	one = actortest.Shards
+	_, err = evidence.All(t.Context(), whole, evidence.Options{Shard: &one}, nil)
+	require.ErrorIs(t, err, evidence.ErrNoShard)
+	anchors.Log = "another"
+	_, err = evidence.All(t.Context(), whole, evidence.Options{Anchors: &anchors}, nil)
+	require.ErrorIs(t, err, evidence.ErrOtherLog)
+	enough := fmt.Errorf("enough")
+	_, err = evidence.All(t.Context(), whole, evidence.Options{}, func(*evidence.Report) error { return enough })
+	require.ErrorIs(t, err, enough)
+}
