@@ -53,6 +53,8 @@ var (
 	ErrOtherLog = errors.New("the build is filled from other topics: was the prefix changed, or were they made anew? Rebuild, or use another database")
 	// ErrNewer: the tables are of a newer version of actorlog.
 	ErrNewer = errors.New("the tables are of a newer version of actorlog: run that")
+	// ErrChanged: the server refuses to bring a build up to date. Other builds are.
+	ErrChanged = errors.New("a build cannot be brought up to date: if somebody has changed its tables, rebuild, switch, and drop it")
 )
 
 func (db *DB) fill(statement string, build uint32) string {
@@ -60,7 +62,7 @@ func (db *DB) fill(statement string, build uint32) string {
 }
 
 // Prepare creates database and registry, and the first build if there is none, brings the tables of all builds up to date, and has the views show the current build.
-// It can be called at any time by several.
+// It can be called at any time by several. A build that the server refuses to change is ErrChanged, after all others.
 func (db *DB) Prepare(ctx context.Context) error {
 	for _, statement := range registry {
 		if err := db.exec(ctx, db.fill(statement, 0)); err != nil {
@@ -77,17 +79,20 @@ func (db *DB) Prepare(ctx context.Context) error {
 		}
 		return db.Switch(ctx, 1)
 	}
+	var changed error
 	for _, b := range builds {
-		if err := db.migrate(ctx, b); err != nil {
+		err := db.migrate(ctx, b)
+		if err == nil && b.Current {
+			err = db.show(ctx, b.Number)
+		}
+		switch {
+		case ch.IsException(err):
+			changed = errors.Join(changed, fmt.Errorf("build %d: %w: %w", b.Number, ErrChanged, err))
+		case err != nil:
 			return err
 		}
-		if b.Current {
-			if err := db.show(ctx, b.Number); err != nil {
-				return err
-			}
-		}
 	}
-	return nil
+	return changed
 }
 
 // Builds lists the builds that projectors fill, oldest first.
@@ -136,7 +141,7 @@ func (db *DB) find(ctx context.Context, number uint32) (Build, error) {
 
 // Rebuild adds a build beside those that are there. Projectors begin to fill it from the start of the log when they see it, within seconds; the views show it after [DB.Switch].
 func (db *DB) Rebuild(ctx context.Context) (uint32, error) {
-	if err := db.Prepare(ctx); err != nil {
+	if err := db.Prepare(ctx); err != nil && !errors.Is(err, ErrChanged) {
 		return 0, err
 	}
 	var last proto.ColUInt32

@@ -482,3 +482,34 @@ func (k *link) cut() {
 	}
 	clear(k.conns)
 }
+
+// Somebody has changed tables by hand. Nobody can fill that build any more; a new one can be made, shown and filled, and projectors that start do what they can.
+func TestRebuild_AfterTablesWereChangedByHand(t *testing.T) {
+	t.Parallel()
+	for name, statement := range map[string]string{
+		"events are gone":             "DROP TABLE {db}.events_1 SYNC",
+		"actors are gone":             "DROP TABLE {db}.actors_1 SYNC",
+		"places are gone":             "DROP TABLE {db}.places_1 SYNC",
+		"a column is gone":            "ALTER TABLE {db}.actors_1 DROP COLUMN `parked.ref`",
+		"a column is of another type": "ALTER TABLE {db}.events_1 MODIFY COLUMN status String",
+		"a view is a table":           "DROP VIEW {db}.parked SYNC",
+	} {
+		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			db, base := database(t, &chsink.Policy{Events: 100 * 365 * 24 * time.Hour})
+			cluster, w := world(t, seed.New(t), 300)
+			fill(t, db, 1, cluster, projector.Config{})
+			run(t, strings.ReplaceAll(statement, "{db}", base))
+			if err := db.Prepare(t.Context()); err != nil { // who starts next
+				require.ErrorIs(t, err, chsink.ErrChanged)
+			}
+			next, err := db.Rebuild(t.Context())
+			require.NoError(t, err)
+			fill(t, db, next, cluster, projector.Config{})
+			require.NoError(t, db.Switch(t.Context(), next))
+			require.Equal(t, fmt.Sprint(w.Counted), one(t, "SELECT toString(count()) FROM "+base+".events"))
+			_ = one(t, "SELECT toString(count()) FROM "+base+".parked")
+			require.NoError(t, db.Drop(t.Context(), 1))
+		})
+	}
+}

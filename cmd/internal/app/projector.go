@@ -15,8 +15,12 @@ import (
 	"github.com/actorlog/actorlog/projection/projector"
 )
 
-// lookEvery is how often a projector looks which builds there are, and how long it waits after one failed.
-const lookEvery = 5 * time.Second
+const (
+	// lookEvery is how often a projector looks which builds there are, and how long it waits after one failed.
+	lookEvery = 5 * time.Second
+	// tellEvery is how often it says that something still does not work.
+	tellEvery = time.Minute
+)
 
 // Run fills every build of the projection until ctx ends. What goes wrong is logged and tried again: ClickHouse may be away for as long as it wants.
 func (p Projector) Run(ctx context.Context, brokers eventlog.Log, db *chsink.DB, process *Process) error {
@@ -25,28 +29,39 @@ func (p Projector) Run(ctx context.Context, brokers eventlog.Log, db *chsink.DB,
 		return err
 	}
 	defer f.wait()
-	prepared, told := false, ""
+	prepared, told := false, time.Time{}
 	for {
 		var err error
 		if !prepared {
 			err = db.Prepare(ctx)
-			prepared = err == nil
 		}
 		var builds []chsink.Build
-		if prepared {
-			builds, err = db.Builds(ctx)
+		usable := err == nil || errors.Is(err, chsink.ErrChanged) // what is left of it
+		if usable {
+			var listing error
+			builds, listing = db.Builds(ctx)
+			usable, err = listing == nil, errors.Join(err, listing)
+		}
+		// Who was away may come back without anything.
+		prepared = err == nil
+		if ctx.Err() != nil {
+			return nil
+		}
+		if errors.Is(err, chsink.ErrNewer) {
+			return err
+		}
+		if usable {
+			f.steer(ctx, builds)
 		}
 		switch {
-		case ctx.Err() != nil:
-			return nil
 		case err == nil:
-			f.steer(ctx, builds)
-			told = ""
-		case errors.Is(err, chsink.ErrNewer):
-			return err
-		case err.Error() != told:
-			told = err.Error()
+			told = time.Time{}
+		case time.Since(told) > tellEvery:
+			told = time.Now()
 			f.log.Warn("ClickHouse will be asked again", zap.Error(err))
+			fallthrough
+		default:
+			f.retries.WithLabelValues("").Inc()
 		}
 		select {
 		case <-time.After(lookEvery):
@@ -120,14 +135,14 @@ func (f *fleet) steer(ctx context.Context, builds []chsink.Build) {
 // fill runs the projector of a build, and again if it ends.
 func (f *fleet) fill(ctx context.Context, b *filling) {
 	log := f.log.With(zap.Uint32("build", b.number))
-	told := ""
+	told := time.Time{}
 	for {
 		err := f.project(ctx, b, log)
 		if ctx.Err() != nil {
 			return
 		}
-		if err != nil && err.Error() != told {
-			told = err.Error()
+		if err != nil && time.Since(told) > tellEvery {
+			told = time.Now()
 			log.Error("the projection stands still; it is tried again", zap.Error(err))
 		}
 		select {
@@ -152,7 +167,7 @@ func (f *fleet) project(ctx context.Context, b *filling, log *zap.Logger) error 
 }
 
 func (f *fleet) listener(b *filling, log *zap.Logger) projector.EventListener {
-	var away time.Time // the writer's alone, but for loads, which the reader waits for
+	var away, told time.Time
 	var mu sync.Mutex
 	label := strconv.FormatUint(uint64(b.number), 10)
 	return projector.EventListener{
@@ -164,7 +179,7 @@ func (f *fleet) listener(b *filling, log *zap.Logger) projector.EventListener {
 			defer mu.Unlock()
 			if !away.IsZero() {
 				log.Info("ClickHouse is back", zap.Duration("away", time.Since(away)))
-				away = time.Time{}
+				away, told = time.Time{}, time.Time{}
 			}
 		},
 		Retry: func(doing string, _ int, err error) {
@@ -173,7 +188,10 @@ func (f *fleet) listener(b *filling, log *zap.Logger) projector.EventListener {
 			defer mu.Unlock()
 			if away.IsZero() {
 				away = time.Now()
-				log.Warn("ClickHouse will be asked again; the log is read no further until then", zap.String("doing", doing), zap.Error(err))
+			}
+			if time.Since(told) > tellEvery {
+				told = time.Now()
+				log.Warn("ClickHouse will be asked again; the log is read no further until then", zap.String("doing", doing), zap.Duration("since", time.Since(away)), zap.Error(err))
 			}
 		},
 		Gap: func(shard int32, from, to int64) {
@@ -220,7 +238,7 @@ func (f *fleet) register(r prometheus.Registerer) error {
 	f.events = counter("actorlog_projection_events_total", "Rows of events that were written, those that were written again included.")
 	f.bytes = counter("actorlog_projection_bytes_total", "Bytes of rows that were written, about.")
 	f.batches = counter("actorlog_projection_batches_total", "Batches that were written.")
-	f.retries = counter("actorlog_projection_retries_total", "Attempts to reach ClickHouse that failed and are made again.")
+	f.retries = counter("actorlog_projection_retries_total", "Attempts to reach ClickHouse that failed and are made again; without a build, to list builds and prepare tables.")
 	for _, c := range []prometheus.Collector{f.events, f.bytes, f.batches, f.retries, f} {
 		if err := r.Register(c); err != nil {
 			return err
