@@ -96,14 +96,14 @@ type Projector struct {
 	// next and ends are by shard; -1 as long as it is not known.
 	next, ends []atomic.Int64
 	// kept is up to where the sink has said that it has a shard.
-	kept []int64
+	kept []atomic.Int64
 }
 
 // New makes a Projector, which begins with [Projector.Run].
 func New(log eventlog.Log, sink projection.Sink, cfg Config) *Projector {
 	cfg.setDefaults()
 	n := log.Partitions()
-	p := &Projector{log: log, sink: sink, cfg: cfg, next: make([]atomic.Int64, n), ends: make([]atomic.Int64, n), kept: make([]int64, n)}
+	p := &Projector{log: log, sink: sink, cfg: cfg, next: make([]atomic.Int64, n), ends: make([]atomic.Int64, n), kept: make([]atomic.Int64, n)}
 	for i := range p.next {
 		p.next[i].Store(-1)
 		p.ends[i].Store(-1)
@@ -167,7 +167,7 @@ func (p *Projector) open(ctx context.Context) (*reader, error) {
 	for _, place := range places {
 		known[place.Shard] = place
 		if place.Shard < int32(len(p.kept)) {
-			p.kept[place.Shard] = place.Next
+			p.kept[place.Shard].Store(place.Next)
 		}
 	}
 	for shard := range p.log.Partitions() {
@@ -183,12 +183,18 @@ func (p *Projector) open(ctx context.Context) (*reader, error) {
 	return r, nil
 }
 
-// retry calls f until it succeeds or ctx ends.
+// retry calls f until it succeeds, ctx ends, or the sink is found to have lost what it had.
 func (p *Projector) retry(ctx context.Context, doing string, f func(context.Context) error) error {
 	pause := p.cfg.RetryAfter
 	for attempt := 1; ; attempt++ {
 		limited, cancel := context.WithTimeout(ctx, p.cfg.WriteTimeout)
-		err := f(limited)
+		var err error
+		if attempt > 1 {
+			err = p.intact(limited)
+		}
+		if err == nil {
+			err = f(limited)
+		}
 		cancel()
 		if err == nil {
 			return nil
@@ -211,25 +217,26 @@ func (p *Projector) retry(ctx context.Context, doing string, f func(context.Cont
 	}
 }
 
+// lookEvery is how often it is made sure that the sink still has what it had, when nothing goes wrong.
+const lookEvery = time.Second
+
 // errLost says that the sink is not where it was: what was written since is to be written again.
 var errLost = errors.New("the sink has less than it had: was it restored from a copy, or emptied? What it lacks is projected again")
 
-// intact asks a sink that has failed whether it still has what it had. A database that comes back without its last rows, or with none, would otherwise be given the rows
-// that come next, and say that it has all before them.
+// intact asks whether the sink still has what it had. A database that comes back without its last rows, or with none, would otherwise be given the rows
+// that come next, folded from actors that it does not have, and say that it has all before them.
 func (p *Projector) intact(ctx context.Context) error {
 	places, err := p.sink.Places(ctx)
 	if err != nil {
 		return err
 	}
-	has := make([]int64, len(p.kept))
+	has := make(map[int32]int64, len(places))
 	for _, place := range places {
-		if place.Shard < int32(len(has)) {
-			has[place.Shard] = place.Next
-		}
+		has[place.Shard] = place.Next
 	}
-	for shard, kept := range p.kept {
-		if has[shard] < kept {
-			return fmt.Errorf("shard %d is projected up to %d, and was up to %d: %w", shard, has[shard], kept, errLost)
+	for i := range p.kept {
+		if now, kept := has[int32(i)], p.kept[i].Load(); now < kept {
+			return fmt.Errorf("shard %d is projected up to %d, and was up to %d: %w", i, now, kept, errLost)
 		}
 	}
 	return nil
@@ -237,6 +244,7 @@ func (p *Projector) intact(ctx context.Context) error {
 
 // write writes batches in order.
 func (p *Projector) write(ctx context.Context, r *reader) error {
+	looked := time.Now()
 	for {
 		var b *batch
 		select {
@@ -245,23 +253,21 @@ func (p *Projector) write(ctx context.Context, r *reader) error {
 			return ctx.Err()
 		}
 		began := time.Now()
-		failed := false
 		err := p.retry(ctx, "writing a batch", func(ctx context.Context) error {
-			if failed {
+			if time.Since(looked) > lookEvery {
 				if err := p.intact(ctx); err != nil {
 					return err
 				}
+				looked = time.Now()
 			}
-			err := p.sink.Write(ctx, &b.Batch)
-			failed = err != nil
-			return err
+			return p.sink.Write(ctx, &b.Batch)
 		})
 		if err != nil {
 			return err
 		}
 		for _, place := range b.Places {
 			p.next[place.Shard].Store(place.Next)
-			p.kept[place.Shard] = place.Next
+			p.kept[place.Shard].Store(place.Next)
 		}
 		if p.cfg.Events.Written != nil {
 			p.cfg.Events.Written(len(b.Events), len(b.Actors), b.Bytes, time.Since(began))

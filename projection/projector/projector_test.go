@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -356,14 +357,14 @@ func TestRun_Gap(t *testing.T) {
 // The sink is away, and comes back as it was some time ago, or empty. Who goes on as if nothing had happened would leave a hole, and places that say there is none.
 func TestRun_SinkLosesWhatItHad(t *testing.T) {
 	t.Parallel()
-	for _, lost := range []string{"some", "all"} {
-		t.Run(lost, func(t *testing.T) {
+	for _, lost := range []string{"some", "all", "some while nobody looked", "all while nobody looked"} {
+		t.Run(strings.ReplaceAll(lost, " ", "_"), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				cluster, w := world(t, seed.New(t), 1000)
 				sink, old := newTables(), newTables()
 				require.NoError(t, project(t, cluster, sink, projector.Config{}))
-				if lost == "some" {
+				if strings.HasPrefix(lost, "some") {
 					require.NoError(t, project(t, cluster, old, projector.Config{}))
 				}
 				log := cluster.Client()
@@ -380,7 +381,7 @@ func TestRun_SinkLosesWhatItHad(t *testing.T) {
 
 				sink.mu.Lock()
 				sink.events, sink.actors, sink.places = old.events, old.actors, old.places
-				away := true
+				away := !strings.Contains(lost, "nobody")
 				sink.fault = func(int) error {
 					if away {
 						return errors.New("connection refused")
@@ -388,6 +389,7 @@ func TestRun_SinkLosesWhatItHad(t *testing.T) {
 					return nil
 				}
 				sink.mu.Unlock()
+				time.Sleep(2 * time.Second)
 				w.Write(100)
 				time.Sleep(time.Minute)
 				sink.mu.Lock()
