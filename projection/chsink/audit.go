@@ -81,6 +81,9 @@ func asked(ctx context.Context, err error) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) || ch.IsErr(err, proto.ErrTimeoutExceeded) {
 		return audit.ErrTimeout
 	}
+	if isMissing(err) {
+		return fmt.Errorf("%w: %w", ErrNoProjection, err)
+	}
 	return fmt.Errorf("asking ClickHouse: %w", err)
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -53,6 +54,8 @@ var (
 	ErrOtherLog = errors.New("the build is filled from other topics: was the prefix changed, or were they made anew? Rebuild, or use another database")
 	// ErrNewer: the tables are of a newer version of actorlog.
 	ErrNewer = errors.New("the tables are of a newer version of actorlog: run that")
+	// ErrNoProjection: there are no views, or they show a build that no projector has begun to fill.
+	ErrNoProjection = errors.New("there is no projection in this database yet: does a projector run?")
 	// ErrChanged: the server refuses to bring a build up to date. Other builds are.
 	ErrChanged = errors.New("a build cannot be brought up to date: if somebody has changed its tables, rebuild, switch, and drop it")
 )
@@ -118,6 +121,28 @@ LEFT JOIN (SELECT build, max(number) AS schema FROM {db}.schema_versions GROUP B
 	}
 	return builds, nil
 }
+
+// Shows returns nil if the views show a build that is filled from the log of that identity, and ErrNoProjection or ErrOtherLog if they do not.
+func (db *DB) Shows(ctx context.Context, log string) error {
+	builds, err := db.Builds(ctx)
+	if isMissing(err) {
+		return fmt.Errorf("%w: %w", ErrNoProjection, err)
+	}
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(builds, func(b Build) bool { return b.Current })
+	switch {
+	case i < 0 || builds[i].Log == "":
+		return ErrNoProjection
+	case builds[i].Log != log:
+		return fmt.Errorf("%w: build %d", ErrOtherLog, builds[i].Number)
+	}
+	return nil
+}
+
+// isMissing says of an error of the server whether a database or table is not there.
+func isMissing(err error) bool { return ch.IsErr(err, proto.ErrUnknownDatabase, proto.ErrUnknownTable) }
 
 // Exists returns nil if there is a build of that number, and ErrNoBuild if there is none.
 func (db *DB) Exists(ctx context.Context, number uint32) error {

@@ -17,6 +17,7 @@ import (
 	"github.com/ClickHouse/ch-go/proto"
 	"github.com/stretchr/testify/require"
 
+	"github.com/actorlog/actorlog/audit"
 	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/eventlog/memlog"
 	"github.com/actorlog/actorlog/internal/randomlog"
@@ -512,4 +513,25 @@ func TestRebuild_AfterTablesWereChangedByHand(t *testing.T) {
 			require.NoError(t, db.Drop(t.Context(), 1))
 		})
 	}
+}
+
+func TestShows(t *testing.T) {
+	t.Parallel()
+	db, name := database(t, nil)
+	require.ErrorIs(t, db.Shows(t.Context(), "a"), chsink.ErrNoProjection, "no projector has begun")
+	_, err := db.Sink(t.Context(), 1, "a")
+	require.NoError(t, err)
+	require.NoError(t, db.Shows(t.Context(), "a"))
+	require.ErrorIs(t, db.Shows(t.Context(), "b"), chsink.ErrOtherLog)
+	_, err = db.Rebuild(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, db.Shows(t.Context(), "a"), "of the build that is shown")
+
+	run(t, "DROP TABLE "+name+".events_1 SYNC")
+	_, err = db.Store().Events(t.Context(), audit.Events{})
+	require.ErrorIs(t, err, chsink.ErrNoProjection)
+	run(t, "DROP DATABASE "+name+" SYNC")
+	require.ErrorIs(t, db.Shows(t.Context(), "a"), chsink.ErrNoProjection)
+	_, err = db.Store().Events(t.Context(), audit.Events{})
+	require.ErrorIs(t, err, chsink.ErrNoProjection)
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // Audit is what answers the questions of auditors: ClickHouse, where there is one that answers, and else the log. Close ends its connections.
-func (c ClickHouse) Audit(l eventlog.Source, log *zap.Logger) (store audit.Store, closeStore func(), err error) {
+func (c ClickHouse) Audit(l eventlog.Log, log *zap.Logger) (store audit.Store, closeStore func(), err error) {
 	fromLog := overlog.New(l)
 	if !c.Given() {
 		return fromLog, func() {}, nil
@@ -22,18 +22,25 @@ func (c ClickHouse) Audit(l eventlog.Source, log *zap.Logger) (store audit.Store
 	if err != nil {
 		return nil, nil, err
 	}
-	return &either{first: db.Store(), second: fromLog, log: log.Named("audit")}, db.Close, nil
+	shows := func(ctx context.Context) error { return db.Shows(ctx, l.Identity()) }
+	return &either{first: db.Store(), shows: shows, second: fromLog, log: log.Named("audit")}, db.Close, nil
 }
 
-// either asks the second where the first is not there.
+// either asks the second where the first is not there, or is of another log.
 type either struct {
 	first, second audit.Store
+	shows         func(context.Context) error
 	log           *zap.Logger
 }
 
 func inTurn[Q, A any](e *either, ctx context.Context, q Q, ask func(audit.Store, context.Context, Q) (A, error)) (A, error) {
-	a, err := ask(e.first, ctx, q)
-	if errors.Is(err, chsink.ErrUnavailable) && ctx.Err() == nil {
+	var a A
+	err := e.shows(ctx)
+	if err == nil {
+		a, err = ask(e.first, ctx, q)
+	}
+	away := errors.Is(err, chsink.ErrUnavailable) || errors.Is(err, chsink.ErrNoProjection) || errors.Is(err, chsink.ErrOtherLog)
+	if away && ctx.Err() == nil {
 		e.log.Warn("asking the log instead, which takes longer", zap.Error(err))
 		return ask(e.second, ctx, q)
 	}
