@@ -230,7 +230,7 @@ func (db *DB) Switch(ctx context.Context, number uint32) error {
 }
 
 func (db *DB) show(ctx context.Context, number uint32) error {
-	text, err := migrations.ReadFile("migrations/views.sql")
+	text, err := fs.ReadFile(db.files, "migrations/views.sql")
 	if err != nil {
 		return fmt.Errorf("reading what was built in: %w", err)
 	}
@@ -259,7 +259,7 @@ func (db *DB) Drop(ctx context.Context, number uint32) error {
 
 // migrate runs the migrations that a build has not had, and sets how long its rows are kept.
 func (db *DB) migrate(ctx context.Context, b Build) error {
-	files, err := fs.Glob(migrations, "migrations/[0-9]*.sql")
+	files, err := fs.Glob(db.files, "migrations/[0-9]*.sql")
 	if err != nil {
 		return fmt.Errorf("listing what was built in: %w", err)
 	}
@@ -272,7 +272,7 @@ func (db *DB) migrate(ctx context.Context, b Build) error {
 		if uint32(newest) <= b.Schema {
 			continue
 		}
-		text, err := migrations.ReadFile(file)
+		text, err := fs.ReadFile(db.files, file)
 		if err != nil {
 			return fmt.Errorf("reading what was built in: %w", err)
 		}

@@ -22,6 +22,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"regexp"
 	"strconv"
@@ -106,6 +107,8 @@ var ErrUnavailable = errors.New("ClickHouse does not answer")
 type DB struct {
 	cfg  Config
 	pool *chpool.Pool
+	// files are migrations and views.
+	files fs.FS
 }
 
 // Open checks the settings. It does not connect.
@@ -126,7 +129,7 @@ func Open(cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a pool of connections to ClickHouse: %w", err)
 	}
-	return &DB{cfg: cfg, pool: pool}, nil
+	return &DB{cfg: cfg, pool: pool, files: migrations}, nil
 }
 
 // Bounds of what ClickHouse may take its time for. A context may bound it further.
