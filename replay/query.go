@@ -60,7 +60,8 @@ func (r *Reader) Entries(ctx context.Context, hash schemas.Hash, q Query) iter.S
 		if past.Before == 0 || past.Before > end {
 			past.Before = end
 		}
-		r.past(ctx, hash, past)(each)
+		count := int64(0) // of the events before end, where it is known
+		r.past(ctx, hash, past, &count)(each)
 		if !more || gone != nil || !q.Follow {
 			return
 		}
@@ -71,6 +72,10 @@ func (r *Reader) Entries(ctx context.Context, hash schemas.Hash, q Query) iter.S
 			}
 			v := e.Entry()
 			schedules.take(v)
+			if count > 0 {
+				count++
+				v.Number = count
+			}
 			if q.matches(v) && !yield(v, nil) {
 				return
 			}
@@ -78,7 +83,7 @@ func (r *Reader) Entries(ctx context.Context, hash schemas.Hash, q Query) iter.S
 	}
 }
 
-func (r *Reader) past(ctx context.Context, hash schemas.Hash, q Query) iter.Seq2[*Entry, error] {
+func (r *Reader) past(ctx context.Context, hash schemas.Hash, q Query, count *int64) iter.Seq2[*Entry, error] {
 	return func(yield func(*Entry, error) bool) {
 		since, err := r.first(ctx, hash, q.Since)
 		if err != nil {
@@ -92,13 +97,16 @@ func (r *Reader) past(ctx context.Context, hash schemas.Hash, q Query) iter.Seq2
 		events, err := r.recent(ctx, hash, q.Before, most)
 		switch {
 		case err == nil:
+			if len(events) > 0 && !events[0].HasPrevious() {
+				*count = int64(len(events))
+			}
 			r.few(events, since, q)(yield)
 		case !errors.Is(err, errEnough):
 			yield(nil, err)
 		case q.Limit > 0 && q.Limit <= maxNewest:
 			r.newest(ctx, hash, since, q)(yield)
 		default:
-			r.all(ctx, hash, since, q)(yield)
+			r.all(ctx, hash, since, q, count)(yield)
 		}
 	}
 }
@@ -166,9 +174,8 @@ func (r *Reader) newest(ctx context.Context, hash schemas.Hash, since int64, q Q
 }
 
 // all scans, and holds no more than the newest that are wanted.
-func (r *Reader) all(ctx context.Context, hash schemas.Hash, since int64, q Query) iter.Seq2[*Entry, error] {
+func (r *Reader) all(ctx context.Context, hash schemas.Hash, since int64, q Query, count *int64) iter.Seq2[*Entry, error] {
 	return func(yield func(*Entry, error) bool) {
-		var number int64
 		var gone error
 		var kept []*Entry
 		for e, err := range r.History(ctx, hash, Range{From: since, To: q.Before}) {
@@ -177,14 +184,12 @@ func (r *Reader) all(ctx context.Context, hash schemas.Hash, since int64, q Quer
 				return
 			}
 			v := e.Entry()
-			if number == 0 && since == 0 {
-				if _, has := e.prev(); has && gone == nil {
-					gone = fmt.Errorf("%w: events of the actor before %s", ErrGone, e.Position)
-				}
+			if *count == 0 && since == 0 && gone == nil && e.HasPrevious() {
+				gone = fmt.Errorf("%w: events of the actor before %s", ErrGone, e.Position)
 			}
 			if since == 0 && gone == nil {
-				number++
-				v.Number = number
+				*count++
+				v.Number = *count
 			}
 			switch {
 			case !q.matches(v):

@@ -94,6 +94,7 @@ func TestEntries(t *testing.T) {
 			}
 		}
 		require.Equal(t, "deposit", last.Action)
+		require.EqualValues(t, 6, last.Number, "it is counted on")
 	})
 }
 
