@@ -118,6 +118,13 @@ type EntrySchedule struct {
 	Due     time.Time       `json:"due"`
 	EveryMs int64           `json:"everyMs,omitempty"`
 	Cron    string          `json:"cron,omitempty"`
+	// TimeZone of the cron expression.
+	TimeZone string `json:"timeZone,omitempty"`
+	// Missed is what becomes of times that nobody could fire: skip or fireAll; absent when it fires once for all of them.
+	Missed string `json:"missed,omitempty"`
+	// MaxAttempts is how often it is tried, when more than once; Failed how many attempts have failed since it was last due.
+	MaxAttempts uint32 `json:"maxAttempts,omitempty"`
+	Failed      uint32 `json:"failed,omitempty"`
 }
 
 // EntrySend is a message to another actor.
@@ -270,7 +277,20 @@ func given(i *actorlogv1.Invoke) json.RawMessage {
 }
 
 func scheduleOf(s *actorlogv1.Schedule) EntrySchedule {
-	return EntrySchedule{ID: s.Id, Action: s.Action, Args: raw(s.ArgsJson), Due: time.UnixMilli(s.DueUnixMs).UTC(), EveryMs: s.EveryMs, Cron: s.Cron}
+	v := EntrySchedule{
+		ID: s.Id, Action: s.Action, Args: raw(s.ArgsJson), Due: time.UnixMilli(s.DueUnixMs).UTC(), EveryMs: s.EveryMs, Cron: s.Cron, TimeZone: s.TimeZone, Failed: s.Failed,
+	}
+	if s.MaxAttempts > 1 {
+		v.MaxAttempts = s.MaxAttempts
+	}
+	switch s.Missed {
+	case actorlogv1.Schedule_MISSED_SKIP:
+		v.Missed = "skip"
+	case actorlogv1.Schedule_MISSED_FIRE_ALL:
+		v.Missed = "fireAll"
+	case actorlogv1.Schedule_MISSED_UNSPECIFIED, actorlogv1.Schedule_MISSED_FIRE_ONCE:
+	}
+	return v
 }
 
 func actorOf(a *actorlogv1.Actor) EntryActor {

@@ -8,12 +8,15 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/actorlog/actorlog/actors/actor"
 	"github.com/actorlog/actorlog/actors/actortest"
+	"github.com/actorlog/actorlog/actors/machine"
 	"github.com/actorlog/actorlog/examples/lobby"
 	"github.com/actorlog/actorlog/replay"
 	"github.com/actorlog/actorlog/schemas"
+	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
 
 // told is links in a few words each: how, and of whom what was asked.
@@ -182,4 +185,34 @@ func TestWhy_StepsAndWhatWasParked(t *testing.T) {
 		require.Equal(t, parked.Position, x.Causes[0].Entry.Position)
 		require.JSONEq(t, `8`, string(again.Result), "it ran")
 	})
+}
+
+// A schedule in another time zone is another schedule.
+func TestDiff_Schedules(t *testing.T) {
+	t.Parallel()
+	of := func(s *actorlogv1.Schedule) *machine.Actor {
+		a := machine.NewActor(hashOf(0))
+		a.Schedules = []*actorlogv1.Schedule{s}
+		return &a
+	}
+	was := &actorlogv1.Schedule{Id: "digest", Action: "digest", Cron: "0 8 * * *", TimeZone: "UTC", Missed: actorlogv1.Schedule_MISSED_FIRE_ONCE, MaxAttempts: 1}
+	for name, change := range map[string]func(*actorlogv1.Schedule){
+		"nothing":     func(*actorlogv1.Schedule) {},
+		"timeZone":    func(s *actorlogv1.Schedule) { s.TimeZone = "Europe/Berlin" },
+		"missed":      func(s *actorlogv1.Schedule) { s.Missed = actorlogv1.Schedule_MISSED_SKIP },
+		"maxAttempts": func(s *actorlogv1.Schedule) { s.MaxAttempts = 3 },
+		"failed":      func(s *actorlogv1.Schedule) { s.Failed = 1 },
+	} {
+		is := proto.CloneOf(was)
+		change(is)
+		d, err := replay.Diff(of(was), of(is))
+		require.NoError(t, err)
+		if name == "nothing" {
+			require.Empty(t, d.Parts)
+			continue
+		}
+		require.Len(t, d.Parts, 1, name)
+		require.Contains(t, string(d.Parts[0].After), name)
+		require.NotEqual(t, string(d.Parts[0].Before), string(d.Parts[0].After))
+	}
 }

@@ -182,6 +182,21 @@ func schedule(s replay.EntrySchedule) string {
 	if s.Cron != "" {
 		text += ", cron " + s.Cron
 	}
+	if s.TimeZone != "" {
+		text += " in " + s.TimeZone
+	}
+	switch s.Missed {
+	case "skip":
+		text += ", skips what it missed"
+	case "fireAll":
+		text += ", makes up for all that it missed"
+	}
+	if s.MaxAttempts > 0 {
+		text += fmt.Sprintf(", up to %d attempts", s.MaxAttempts)
+	}
+	if s.Failed > 0 {
+		text += fmt.Sprintf(", %d failed", s.Failed)
+	}
 	return text
 }
 

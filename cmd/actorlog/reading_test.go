@@ -129,6 +129,15 @@ func TestPrintable(t *testing.T) {
 `, out.String())
 }
 
+func TestSchedule(t *testing.T) {
+	t.Parallel()
+	due := time.Date(2026, 11, 30, 7, 0, 0, 0, time.UTC)
+	require.Equal(t, "digest: digest() at 2026-11-30T07:00:00.000Z, cron 0 8 * * * in Europe/Berlin, skips what it missed, up to 3 attempts, 2 failed",
+		schedule(replay.EntrySchedule{ID: "digest", Action: "digest", Due: due, Cron: "0 8 * * *", TimeZone: "Europe/Berlin", Missed: "skip", MaxAttempts: 3, Failed: 2}))
+	require.Equal(t, "beat: beat(1) at 2026-11-30T07:00:00.000Z, every 300ms, makes up for all that it missed",
+		schedule(replay.EntrySchedule{ID: "beat", Action: "beat", Args: []byte("[1]"), Due: due, EveryMs: 300, Missed: "fireAll"}))
+}
+
 // The keys of terminals that are several bytes.
 func TestArrow(t *testing.T) {
 	t.Parallel()
