@@ -80,6 +80,7 @@ func TestPoison(t *testing.T) {
 		return string(out)
 	}
 	require.Contains(t, cli("parked"), list[0].What)
+	require.Contains(t, cli("history", "bomb", "bad-panic"), "parked    after 3 workers")
 	require.Contains(t, cli("parked", "dismiss", list[0].Position), "Dismissed")
 	status, answer, err := process.Request(ctx, http.MethodPost, "http://"+address+"/admin/parked/"+list[1].Position+"/dismiss", "", "")
 	require.NoError(t, err)

@@ -65,7 +65,7 @@ func TestStep_Terminal(t *testing.T) {
 		return strings.Contains(string(out), "#3")
 	}, time.Minute, 200*time.Millisecond)
 
-	for _, end := range []string{"q", "\x03", "\x04"} {
+	for _, end := range []string{"q", "\x03", "\x04", "g then \x03"} {
 		cmd := exec.CommandContext(t.Context(), process.Path(t, "actorlog"), "step", "purchase", "lamp", "--brokers", kafka)
 		keys, screen := terminal(t, cmd)
 		seen := 0
@@ -110,12 +110,20 @@ func TestStep_Terminal(t *testing.T) {
 		shows("the actor has 3")
 		press("x")
 		shows("n: next event")
-		press(end)
+		prompt, key, asked := strings.Cut(end, " then ")
+		if press(prompt); asked {
+			shows("go to: ")
+			press(key)
+		}
 		ended := make(chan error, 1)
 		go func() { ended <- cmd.Wait() }()
 		select {
 		case err := <-ended:
-			require.NoError(t, err)
+			if asked {
+				require.ErrorContains(t, err, "interrupt", "it did not wait for the rest of the line")
+			} else {
+				require.NoError(t, err)
+			}
 		case <-time.After(30 * time.Second):
 			t.Fatal("the walk did not end")
 		}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"os/signal"
 	"strings"
 
 	"go.uber.org/zap"
@@ -42,6 +43,7 @@ func (c *stepCmd) Run(ctx context.Context, log *zap.Logger) error {
 			return c.unknown()
 		}
 		w.show()
+		signal.Reset(os.Interrupt) // what waits for a line from a terminal hears of nothing else
 		return w.run(commands(os.Stdin, os.Stdout))
 	})
 }
