@@ -46,6 +46,8 @@ func (g *Gateway) adminRoutes(e *gin.Engine) {
 		routes.POST("/undo/*actor", operate)
 		routes.POST("/import/*actor", operate)
 		routes.GET("/export/*actor", operate)
+		routes.GET("/erase/*actor", operate)
+		routes.POST("/erase/*actor", operate)
 	}
 
 	verify := gin.HandlerFunc(func(c *gin.Context) { g.writeError(c, http.StatusNotImplemented, errNoCode, wire.Format{}, nil) })

@@ -120,7 +120,7 @@ type Config struct {
 	AdminTokens func() AdminTokens
 	// Metrics serves GET /metrics, as an admin route. Default: there is no such route.
 	Metrics http.Handler
-	// Operate makes what serves the admin routes that write: /admin/fork/*, /admin/undo/*, /admin/export/* and /admin/import/*. replay/operate.Handler is one.
+	// Operate makes what serves the admin routes that write: /admin/fork/*, /admin/undo/*, /admin/export/*, /admin/import/* and /admin/erase/*. replay/operate.Handler is one.
 	// Default: there are no such routes.
 	Operate func(*remote.Client) http.Handler
 	// Verify serves /admin/verify: runs recorded actions again. replay/gate.Handler makes one, of the kinds that it is given. Default: it is answered 501, for a gateway has no

@@ -16,7 +16,9 @@ import (
 	"github.com/actorlog/actorlog/actors/remote"
 	"github.com/actorlog/actorlog/audit"
 	"github.com/actorlog/actorlog/docs"
+	"github.com/actorlog/actorlog/projection"
 	"github.com/actorlog/actorlog/replay"
+	"github.com/actorlog/actorlog/replay/erase"
 )
 
 type node = map[string]any
@@ -153,11 +155,15 @@ func TestOpenAPI_Schemas(t *testing.T) {
 		replay.Entry{}, replay.EntryActor{}, replay.EntryCaller{}, replay.EntryError{}, replay.EntryBroadcast{}, replay.EntrySchedule{}, replay.EntrySend{},
 		replay.View{}, replay.ViewConnection{}, replay.ViewMessage{}, replay.Explanation{}, replay.Link{}, replay.Difference{}, replay.Change{},
 		audit.Entry{}, audit.Name{}, audit.Error{}, audit.Group{}, audit.Actor{},
+		erase.Report{}, erase.Done{}, erase.Kept{}, erase.Keys{}, projection.Remains{},
 	} {
 		of := reflect.TypeOf(v)
 		called := of.Name()
 		if strings.HasSuffix(of.PkgPath(), "/audit") {
 			called = "Audit" + called
+		}
+		if strings.HasSuffix(of.PkgPath(), "/erase") {
+			called = "Erasure" + called
 		}
 		var properties, required []string
 		for i := range of.NumField() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,11 +12,10 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/actorlog/actorlog/actors/actor"
+	"github.com/actorlog/actorlog/actors/host"
 	"github.com/actorlog/actorlog/actors/remote"
 	"github.com/actorlog/actorlog/cmd/internal/app"
-	"github.com/actorlog/actorlog/eventlog"
-	"github.com/actorlog/actorlog/eventlog/sealed"
+	"github.com/actorlog/actorlog/replay/erase"
 	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
@@ -27,23 +27,28 @@ type keyed struct {
 }
 
 func (k keyed) open(ctx context.Context, log *zap.Logger) (app.Sealed, error) {
-	l, err := k.Open(ctx, k.Topics, "cli", log)
+	l, err := k.OpenExisting(ctx, k.Topics, log)
 	if err != nil {
 		return app.Sealed{}, err
 	}
 	s, ok := l.(app.Sealed)
 	if !ok {
 		l.Close()
-		return s, errors.New("this needs the master key: --seal-key-file, or ACTORLOG_SEAL_KEY")
+		return s, erase.ErrUnsealed
 	}
 	return s, nil
 }
 
 type eraseCmd struct {
 	keyed
+	app.ClickHouse `group:"ClickHouse"`
 	whom
-	Yes    bool   `help:"Erase it. Without this, only what there is of the actor is told."`
-	Canary string `help:"Text to look for in what is kept of the actor, byte by byte, for proof." placeholder:"TEXT"`
+	Yes    bool          `help:"Erase it. Without this, only what there is of the actor is told."`
+	Canary string        `help:"Text to look for in what is kept of the actor, byte by byte, for proof." placeholder:"TEXT"`
+	Store  []string      `help:"Directory of a worker's local store (its --data) on this machine, to look into as well. The worker may run." type:"existingdir" placeholder:"DIR"`
+	Wait   time.Duration `help:"How long projectors have to come past the erasure, if --clickhouse is given." default:"1m"`
+	By     string        `help:"Who does it, for the history. Default: the user of this machine." placeholder:"NAME"`
+	JSON   bool          `help:"Print the report as JSON, as POST /admin/erase answers it." name:"json"`
 }
 
 // Run implements the command.
@@ -52,135 +57,109 @@ func (c *eraseCmd) Run(ctx context.Context, log *zap.Logger) error {
 	if err != nil {
 		return err
 	}
+	who := erase.Whom{Hash: hash}
+	if _, err := schemas.ParseActorID(c.Kind); err != nil || len(c.Key) > 0 {
+		who.Actor = &actorlogv1.Actor{Namespace: c.Namespace, Kind: c.Kind, Key: c.Key}
+	}
 	l, err := c.keyed.open(ctx, log)
 	if err != nil {
 		return err
 	}
 	defer l.Close()
-	places, err := l.Survey(ctx, hash, c.Canary)
-	if err != nil {
-		return err
+	o := erase.Options{Canary: c.Canary, Wait: c.Wait, By: operator(c.By), Progress: func(text string) { fmt.Fprintln(os.Stderr, text) }}
+	for _, dir := range c.Store {
+		o.Stores = append(o.Stores, host.StoreDir(dir))
 	}
-	records := 0
-	for _, p := range places {
-		records += p.Records
+	if c.Given() {
+		db, err := c.ClickHouse.Open(nil, log)
+		if err != nil {
+			return err
+		}
+		defer db.Close()
+		o.Projection = db
 	}
-	if records == 0 {
+	r, err := c.do(ctx, l, who, o, log)
+	switch {
+	case errors.Is(err, erase.ErrUnknown):
 		return c.unknown()
-	}
-	if !c.Yes {
-		tellPlaces(places, c.Canary)
-		fmt.Println("Nothing was erased: --yes does it, for ever.")
-		return nil
-	}
-	if places[len(places)-1].Records == 0 {
-		return fmt.Errorf("%s has no key: its records were never sealed, so they cannot be erased from a log that nobody can change. Have its kind sealed (--seal-kinds) for what is written from now on", c.whom)
-	}
-	if err := c.erase(ctx, l, hash, log); err != nil {
+	case err != nil:
 		return err
+	case c.JSON:
+		out := json.NewEncoder(os.Stdout)
+		out.SetIndent("", "  ")
+		err = out.Encode(r)
+	default:
+		err = c.tell(r)
 	}
-	if places, err = l.Survey(ctx, hash, c.Canary); err != nil {
-		return err
+	if err == nil && c.Yes && len(r.Left) > 0 {
+		err = fmt.Errorf("something of it is left: %s", strings.Join(r.Left, "; "))
 	}
-	tellPlaces(places, c.Canary)
-	return verdict(places)
+	return err
 }
 
-// erase destroys the actor, and then its keys. Interrupted, it can be run again.
-func (c *eraseCmd) erase(ctx context.Context, l app.Sealed, hash schemas.Hash, log *zap.Logger) error {
+func (c *eraseCmd) do(ctx context.Context, l app.Sealed, who erase.Whom, o erase.Options, log *zap.Logger) (*erase.Report, error) {
+	if !c.Yes {
+		return erase.Look(ctx, l, who, o)
+	}
 	client, err := remote.Open(l, remote.Config{Logger: log})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer client.Close()
-	destroy := func() error {
-		d, _, err := client.Do(ctx, remote.Request{Hash: hash, Action: &actorlogv1.Action{
-			Actor: &actorlogv1.Actor{Namespace: c.Namespace, Kind: c.Kind, Key: c.Key},
-			Body:  &actorlogv1.Action_Destroy{Destroy: &actorlogv1.Destroy{Erase: true}},
-		}})
-		if err == nil {
-			err = actor.OutcomeError(d.Outcome)
-		}
-		switch {
-		case errors.Is(err, actor.ErrNotFound):
-			fmt.Println("The actor does not live any more.")
-		case err != nil:
-			return fmt.Errorf("destroying the actor (does a worker run?): %w", err)
-		default:
-			fmt.Printf("The actor was destroyed, at %s.\n", d.Position)
-		}
-		return nil
-	}
-	if err := destroy(); err != nil {
-		return err
-	}
-	if _, err := l.Retire(ctx, hash); err != nil {
-		return err
-	}
-	fmt.Printf("Its keys seal nothing any more; waiting %v until all programs know.\n", sealed.RetireFor)
-	select {
-	case <-time.After(sealed.RetireFor):
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	// What has come to life meanwhile may be sealed with what is about to be destroyed.
-	if err := destroy(); err != nil {
-		return err
-	}
-	n, err := l.Destroy(ctx, hash)
-	if err != nil {
-		return err
-	}
-	fmt.Printf("%d keys were destroyed, at %s.\n", n, time.Now().UTC().Format(time.RFC3339))
-	return nil
+	return erase.Erase(ctx, client, who, o)
 }
 
-func tellPlaces(places []sealed.Place, canary string) {
+// tell prints a report for people.
+func (c *eraseCmd) tell(r *erase.Report) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprint(w, "PLACE\tRECORDS\tNOTHING OF USERS\tERASED\tSEALED, KEY LIVES\tREADABLE BY ANYBODY\tAWAIT COMPACTION")
-	if canary != "" {
-		fmt.Fprint(w, "\tWITH THE CANARY")
-	}
-	fmt.Fprintln(w)
-	for _, p := range places {
-		if p.Topic == eventlog.Keys {
-			fmt.Fprintf(w, "%s\t%d\t\t\t%d\t\t%d", p.Topic, p.Records, p.Plain, p.Awaiting)
-		} else {
-			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d", p.Topic, p.Records, p.Empty, p.Erased, p.Sealed, p.Plain, p.Awaiting)
-		}
-		if canary != "" {
-			fmt.Fprintf(w, "\t%d", p.Canary)
+	canary := func(n int64) {
+		if c.Canary != "" {
+			fmt.Fprintf(w, "\t%d", n)
 		}
 		fmt.Fprintln(w)
 	}
-	_ = w.Flush() // to a terminal
-	fmt.Println("Local stores of workers and archives keep records as the topics do: what is erased there is erased in them. Rows that a projector wrote, exported files and copies of the actor hold what was readable then: delete them.")
-}
-
-// verdict is an error if something of the actor is left that can be read.
-func verdict(places []sealed.Place) error {
-	var left []string
-	awaiting := 0
-	for _, p := range places {
-		switch {
-		case p.Topic == eventlog.Keys:
-			awaiting = p.Awaiting
-			continue
-		case p.Plain > 0:
-			left = append(left, fmt.Sprintf("%d records in %s were written before its kind was sealed, or not by us: everybody who may read the topic can read them", p.Plain, p.Topic))
+	title := func(columns string) {
+		if fmt.Fprint(w, columns); c.Canary != "" {
+			fmt.Fprint(w, "\tWITH THE CANARY")
 		}
-		if p.Canary > 0 {
-			left = append(left, fmt.Sprintf("the canary is in %d records of %s", p.Canary, p.Topic))
+		fmt.Fprintln(w)
+	}
+	title("PLACE\tRECORDS\tNOTHING OF USERS\tERASED\tSEALED, KEY LIVES\tREADABLE BY ANYBODY\tAWAIT COMPACTION")
+	for _, k := range r.Kept {
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d", k.Place, k.Records, k.Empty, k.Erased, k.Sealed, k.Plain, k.Awaiting)
+		canary(int64(k.Canary))
+	}
+	fmt.Fprintf(w, "keys\t%d\t\t\t%d\t\t%d\n", r.Keys.Records, r.Keys.Living, r.Keys.Awaiting)
+	if len(r.Tables) > 0 {
+		fmt.Fprintln(w)
+		title("TABLE\tROWS\tWITH CONTENTS\tMUTATIONS\tREPLACED PARTS\tDETACHED PARTS")
+		for _, t := range r.Tables {
+			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d", t.Table, t.Rows, t.Open, t.Mutations, t.Replaced, t.Detached)
+			canary(t.Canary)
 		}
 	}
-	if awaiting > 0 {
-		fmt.Printf("%d wrapped keys stay on the disks of the brokers until they compact the topic, about an hour later (never, with the embedded broker). "+
-			"Until then, who has them and the master key could unseal what was sealed; actorlog rekey to a new master key ends that as well.\n", awaiting)
+	if err := w.Flush(); err != nil {
+		return err
 	}
-	if len(left) > 0 {
-		return fmt.Errorf("something of it is left: %s", strings.Join(left, "; "))
+	for _, text := range r.Awaits {
+		fmt.Println(text)
 	}
-	fmt.Println("Nothing of the actor's contents can be read any more. Who it was, what was asked of it and when stays readable.")
+	switch {
+	case !c.Yes:
+		for _, text := range r.Left {
+			fmt.Println("It would leave something: " + text)
+		}
+		fmt.Println("Nothing was erased: --yes does it, for ever.")
+	case len(r.Left) == 0:
+		fmt.Println("Nothing of the actor's contents can be read any more in any of these places. Who it was, what was asked of it and when stays readable.")
+	}
+	if !c.Given() {
+		fmt.Println("ClickHouse was not looked into: --clickhouse.")
+	}
+	if len(c.Store) == 0 {
+		fmt.Println("Local stores of workers were not looked into: --store, on their machines. They keep records as the topics do: what is erased there is erased in them.")
+	}
+	fmt.Println("Exported files, copies of the actor and what it has sent elsewhere hold what was readable then: delete them.")
 	return nil
 }
 

@@ -135,7 +135,7 @@ func (c *devCmd) Run(ctx context.Context, log *zap.Logger) error {
 	}
 	group.Go(func() error {
 		defer stopWorker()
-		c.Gateway.Before, c.Gateway.AuditFrom = web.Handler, c.ClickHouse
+		c.Gateway.Before, c.Gateway.ClickHouse, c.Gateway.Store = web.Handler, c.ClickHouse, data
 		return c.Gateway.Run(gatewayCtx, brokers, l, p)
 	})
 	return group.Wait()

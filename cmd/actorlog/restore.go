@@ -28,12 +28,17 @@ type writing struct {
 }
 
 func (c writing) options() restore.Options {
-	if c.By == "" {
+	return restore.Options{Schedules: c.Schedules, Reason: c.Reason, By: operator(c.By)}
+}
+
+// operator is who works here, if nobody says otherwise.
+func operator(by string) string {
+	if by == "" {
 		if u, err := user.Current(); err == nil {
-			c.By = u.Username
+			by = u.Username
 		}
 	}
-	return restore.Options{Schedules: c.Schedules, Reason: c.Reason, By: c.By}
+	return by
 }
 
 func (c writing) with(ctx context.Context, log *zap.Logger, do func(*remote.Client, eventlog.Log) error) error {

@@ -40,7 +40,7 @@ func (c *cli) Run(ctx context.Context, log *zap.Logger) error {
 		return err
 	}
 	defer brokers.Close()
-	c.Gateway.Quotas, c.Gateway.AuditFrom = c.Quotas, c.ClickHouse
+	c.Gateway.Quotas, c.Gateway.ClickHouse = c.Quotas, c.ClickHouse
 	if c.Examples {
 		c.Gateway.Before = web.Handler
 	}

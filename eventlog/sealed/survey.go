@@ -59,7 +59,7 @@ func (l *Log) Survey(ctx context.Context, hash schemas.Hash, canary string) ([]P
 					delete(latest, string(r.Key))
 					return nil
 				}
-				return l.look(ctx, &place, r, canary)
+				return l.Look(ctx, &place, r, canary)
 			})
 			if t == eventlog.Keys {
 				place.Plain = len(latest)
@@ -73,8 +73,8 @@ func (l *Log) Survey(ctx context.Context, hash schemas.Hash, canary string) ([]P
 	return places, nil
 }
 
-// look takes in one record.
-func (l *Log) look(ctx context.Context, place *Place, r *eventlog.Record, canary string) error {
+// Look adds one record of an actor, as it is kept, to what a place has: of a topic, or of wherever else records are kept as in it.
+func (l *Log) Look(ctx context.Context, place *Place, r *eventlog.Record, canary string) error {
 	place.Records++
 	if canary != "" && (bytes.Contains(r.Value, []byte(canary)) || bytes.Contains(r.Key, []byte(canary))) {
 		place.Canary++

@@ -1,9 +1,10 @@
-// Package operate is what operators do with histories, over HTTP: fork, undo, export and import (packages replay/restore and replay/file). It asks nobody
+// Package operate is what operators do with histories, over HTTP: fork, undo, export, import and erase (packages replay/restore, replay/file and replay/erase). It asks nobody
 // who may: a gateway serves it below /admin, to whoever has the token.
 package operate
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,9 +19,11 @@ import (
 	"github.com/actorlog/actorlog/actors/remote"
 	"github.com/actorlog/actorlog/internal/respond"
 	"github.com/actorlog/actorlog/replay"
+	"github.com/actorlog/actorlog/replay/erase"
 	"github.com/actorlog/actorlog/replay/file"
 	"github.com/actorlog/actorlog/replay/restore"
 	"github.com/actorlog/actorlog/schemas"
+	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
 
 // MaxFile is how long a file to be imported may be, in bytes.
@@ -32,8 +35,14 @@ const maxBody = 1 << 20
 // operator is the principal that the history names, unless a request says who asks.
 const operator = "operator"
 
-// Handler serves .../fork/{kind}/{key...}, .../undo/..., .../export/... and .../import/.... docs/openapi.yaml says what they take and give.
-func Handler(c *remote.Client) http.Handler {
+// Config of a Handler. The zero value works.
+type Config struct {
+	// Erase is what erasures follow through besides the topics. Of its fields, requests say the canary, and whom.
+	Erase erase.Options
+}
+
+// Handler serves .../fork/{kind}/{key...}, .../undo/..., .../export/..., .../import/... and .../erase/.... docs/openapi.yaml says what they take and give.
+func Handler(c *remote.Client, cfg Config) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		q, err := requestOf(c, r)
 		if err == nil {
@@ -46,6 +55,8 @@ func Handler(c *remote.Client) http.Handler {
 				err = q.export(w)
 			case "import":
 				err = q.take(w)
+			case "erase":
+				err = q.erase(w, cfg.Erase)
 			}
 		}
 		if err != nil {
@@ -208,6 +219,42 @@ func (l *late) Write(b []byte) (int, error) {
 	return l.w.Write(b)
 }
 
+// eraseTimeout bounds an erasure, which goes on when whoever asked for it is gone: half of one helps nobody.
+const eraseTimeout = 10 * time.Minute
+
+// erase reports, with GET, what there is of an actor, and does away with it if the body says so.
+func (q *request) erase(w http.ResponseWriter, o erase.Options) error {
+	var body struct {
+		Yes    bool   `json:"yes"`
+		Canary string `json:"canary"`
+		By     string `json:"by"`
+	}
+	if q.Method == http.MethodPost {
+		if err := q.read(w, &body); err != nil {
+			return err
+		}
+	}
+	o.Canary, o.By = body.Canary, cmp.Or(body.By, operator)
+	whom := erase.Whom{Hash: q.hash}
+	if q.hash == schemas.HashOf(q.namespace, q.kind, q.key) { // or it is named by its id
+		whom.Actor = &actorlogv1.Actor{Namespace: q.namespace, Kind: q.kind, Key: q.key}
+	}
+	var report *erase.Report
+	var err error
+	if body.Yes {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(q.Context()), eraseTimeout)
+		defer cancel()
+		report, err = erase.Erase(ctx, q.client, whom, o)
+	} else {
+		report, err = erase.Look(q.Context(), q.client.Log(), whom, o)
+	}
+	if err != nil {
+		return err
+	}
+	respond.JSON(w, http.StatusOK, report)
+	return nil
+}
+
 // take is an import. The actor of the path is the one that is made.
 func (q *request) take(w http.ResponseWriter) error {
 	at, err := replay.ParsePoint(q.URL.Query().Get("at"), time.Now())
@@ -258,7 +305,11 @@ func fail(w http.ResponseWriter, err error) {
 		status, code = http.StatusBadRequest, "invalid_request"
 	case errors.Is(err, replay.ErrPoint):
 		status, code = http.StatusBadRequest, "no_such_point"
-	case errors.Is(err, file.ErrUnknown):
+	case errors.Is(err, erase.ErrUnsealed):
+		status, code = http.StatusConflict, "no_master_key"
+	case errors.Is(err, erase.ErrNeverSealed):
+		status, code = http.StatusConflict, "never_sealed"
+	case errors.Is(err, file.ErrUnknown), errors.Is(err, erase.ErrUnknown):
 		status, code = http.StatusNotFound, "not_found"
 	case errors.Is(err, restore.ErrNothing):
 		status, code = http.StatusConflict, "nothing_to_restore"

@@ -26,7 +26,7 @@ func TestHandler(t *testing.T) {
 			_, err := counter.Increment.Call(t.Context(), counter.Kind.GetOrCreate(w.Client, "a", "1"), i+1)
 			require.NoError(t, err)
 		}
-		h := operate.Handler(w.Client)
+		h := operate.Handler(w.Client, operate.Config{})
 		do := func(method, path, body string) (int, string) {
 			r := httptest.NewRecorder()
 			h.ServeHTTP(r, httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body)))
@@ -101,6 +101,7 @@ func TestHandler(t *testing.T) {
 			{"POST", "/admin/import/counter/x?schedules=perhaps", exported, 400, "invalid_request"},
 			{"GET", "/admin/export/counter/a/1?withoutAnswers=perhaps", ``, 400, "invalid_request"},
 			{"POST", "/admin/import/other/x", exported, 400, "invalid_request"},
+			{"GET", "/admin/erase/counter/a/1", ``, 409, "no_master_key"},
 			{"POST", "/admin/fork", ``, 400, "invalid_request"},
 		} {
 			status, body := do(wrong.method, wrong.path, wrong.body)

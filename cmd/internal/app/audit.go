@@ -14,16 +14,20 @@ import (
 
 // Audit is what answers the questions of auditors: ClickHouse, where there is one that answers, and else the log. Close ends its connections.
 func (c ClickHouse) Audit(l eventlog.Log, log *zap.Logger) (store audit.Store, closeStore func(), err error) {
-	fromLog := overlog.New(l)
 	if !c.Given() {
-		return fromLog, func() {}, nil
+		return overlog.New(l), func() {}, nil
 	}
 	db, err := c.Open(nil, log)
 	if err != nil {
 		return nil, nil, err
 	}
+	return overClickHouse(db, l, log), db.Close, nil
+}
+
+// overClickHouse asks the log where ClickHouse does not answer, or shows another log.
+func overClickHouse(db *chsink.DB, l eventlog.Log, log *zap.Logger) audit.Store {
 	shows := func(ctx context.Context) error { return db.Shows(ctx, l.Identity()) }
-	return &either{first: db.Store(), shows: shows, second: fromLog, log: log.Named("audit")}, db.Close, nil
+	return &either{first: db.Store(), shows: shows, second: overlog.New(l), log: log.Named("audit")}
 }
 
 // either asks the second where the first is not there, or is of another log.

@@ -12,9 +12,12 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/actorlog/actorlog/actors/host"
 	"github.com/actorlog/actorlog/actors/remote"
+	"github.com/actorlog/actorlog/audit/overlog"
 	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/gateway"
+	"github.com/actorlog/actorlog/replay/erase"
 	"github.com/actorlog/actorlog/replay/operate"
 )
 
@@ -35,8 +38,10 @@ type Gateway struct {
 
 	// Quotas of clients. Of its own group of flags, for not every program has them.
 	Quotas Quotas `kong:"-"`
-	// AuditFrom is the ClickHouse that questions of auditors are asked of first. Of its own group of flags.
-	AuditFrom ClickHouse `kong:"-"`
+	// ClickHouse is what questions of auditors are asked of first, and what erasures follow through. Of its own group of flags.
+	ClickHouse ClickHouse `kong:"-"`
+	// Store is the directory of the local store of a worker on this machine, which erasures follow through too. No flag.
+	Store string `kong:"-"`
 	// Before, when not nil, returns what stands before the gateway. No flag.
 	Before func(gateway http.Handler) http.Handler `kong:"-"`
 }
@@ -119,7 +124,6 @@ func (g Gateway) config(loopback bool, log *zap.Logger) (gateway.Config, error) 
 		Version: Version(), Logger: log, Origins: origins, TrustedProxies: proxies, MaxRejections: g.MaxRejections, Loopback: loopback,
 		RateLimit: g.Quotas.RateLimit, MaxUnderWay: g.Quotas.MaxUnderWay, CallerRateLimit: g.Quotas.CallerRateLimit,
 		ActorRateLimit: g.Quotas.ActorRateLimit, MaxActorUnderWay: g.Quotas.MaxActorUnderWay,
-		Operate: operate.Handler,
 	}
 	cfg.AdminTokens, err = g.tokens(log)
 	return cfg, err
@@ -164,13 +168,20 @@ func (g Gateway) Run(ctx context.Context, brokers eventlog.Log, l net.Listener, 
 	}
 	cfg.Listener, cfg.Tracing, cfg.Metrics = p.Metrics.Gateway(), p.Tracing, p.Metrics.Handler()
 	cfg.MaxRequestBytes = rawBodyBytes(brokers)
-	store, closeStore, err := g.AuditFrom.Audit(brokers, log)
-	if err != nil {
-		return err
+	var erasing erase.Options
+	if cfg.Audit = overlog.New(brokers); g.ClickHouse.Given() {
+		db, err := g.ClickHouse.Open(nil, log)
+		if err != nil {
+			return err
+		}
+		defer db.Close()
+		cfg.Audit, erasing.Projection = overClickHouse(db, brokers, log), db
 	}
-	defer closeStore()
-	cfg.Audit = store
 	cfg.Verify, _ = p.served(verifyPart)
+	if g.Store != "" {
+		erasing.Stores = []erase.Store{host.StoreDir(g.Store)}
+	}
+	cfg.Operate = func(c *remote.Client) http.Handler { return operate.Handler(c, operate.Config{Erase: erasing}) }
 	tlsConfig, err := g.tls(log)
 	if err != nil {
 		return err
