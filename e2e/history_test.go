@@ -152,6 +152,8 @@ func tellHistory(t *testing.T, b process.Brokers) {
 	require.Equal(t, "1 3 6 10", since(before.UTC().Format(time.DateOnly)))
 	require.Equal(t, results(all[3:]), results(slices.DeleteFunc(h.events(append([]string{"--since", all[3].Time.Format(time.RFC3339Nano)}, key...)...), func(e event) bool { return e.Number < 4 })))
 	require.Empty(t, since("2200-01-01"))
+	require.Empty(t, since("now"))
+	require.Equal(t, "1 3 6 10", since("2d"))
 
 	// What it was.
 	state := func(args ...string) string { return strings.Join(strings.Fields(h.must("state", args...)), "") }

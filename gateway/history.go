@@ -182,7 +182,10 @@ func historyQuery(c *gin.Context, r *replay.Reader, follow bool) (hash schemas.H
 		return fail(err)
 	}
 	q.Follow = follow
-	if q.Since, err = historyPoint(c, "since"); err != nil {
+	if q.Since, err = historyPoint(c, "since"); err == nil && c.Query("since") != "" && q.Since.IsNow() { // nothing of the past
+		q.Since = replay.Point{Time: time.Now()}
+	}
+	if err != nil {
 		return fail(err)
 	}
 	least := 1

@@ -59,6 +59,8 @@ func TestHistory(t *testing.T) {
 	var p page
 	get("/admin/history"+actor+"?since="+positions[5], &p)
 	require.Len(t, p.Entries, 3)
+	get("/admin/history"+actor+"?since=now", &p)
+	require.Empty(t, p.Entries)
 	get("/admin/history"+actor+"?grep="+url.QueryEscape(`"result":(4|6)\b`), &p)
 	require.Len(t, p.Entries, 2)
 	require.Equal(t, "increment", p.Entries[0].Action)

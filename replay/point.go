@@ -24,7 +24,7 @@ type Point struct {
 var ErrPoint = errors.New("no such point in history")
 
 // ParsePoint reads a point: "partition:offset", the number of an event ("7", "-1" for the last), a time ("2026-11-23T06:31:04Z", "2026-11-23 06:31", "2026-11-23", UTC where
-// no zone is given), how long ago ("15m", "2h30m"), or "now".
+// no zone is given), how long ago ("15m", "2h30m", "7d", "1d12h"), or "now".
 func ParsePoint(text string, now time.Time) (Point, error) {
 	text = strings.TrimSpace(text)
 	if text == "" || text == "now" {
@@ -44,10 +44,29 @@ func ParsePoint(text string, now time.Time) (Point, error) {
 			return Point{Time: t.UTC()}, nil
 		}
 	}
-	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
+	if d, ok := ago(text); ok {
 		return Point{Time: now.Add(-d).UTC()}, nil
 	}
 	return Point{}, fmt.Errorf("%w: %q (want a position such as 3:5310, the number of an event such as 7, or -1 for the last, a time such as 2026-11-23T06:31:04Z, or how long ago, such as 15m)", ErrPoint, text)
+}
+
+// ago reads a duration, which may begin with days of 24 hours.
+func ago(text string) (time.Duration, bool) {
+	days, rest, ok := strings.Cut(text, "d")
+	if !ok {
+		days, rest = "0", text
+	}
+	n, err := strconv.ParseUint(days, 10, 16)
+	if err != nil {
+		return 0, false
+	}
+	var d time.Duration
+	if rest != "" {
+		if d, err = time.ParseDuration(rest); err != nil || d < 0 || rest[0] == '+' {
+			return 0, false
+		}
+	}
+	return time.Duration(n)*24*time.Hour + d, true
 }
 
 // IsNow says whether the point is the end of history.

@@ -116,7 +116,8 @@ func TestTimeTravel(t *testing.T) {
 		require.JSONEq(t, `{"cents":6300}`, state(ann, all[2].Position))
 		require.JSONEq(t, `{"cents":8800}`, state(ann, "1500ms"), "1.5 s ago the second refund was still to come")
 		require.JSONEq(t, `null`, state(ann, "1h"), "before it was born")
-		for _, bad := range []string{"0", "yesterday", "1:2:3", "-5m"} {
+		require.JSONEq(t, `null`, state(ann, "1d1h"))
+		for _, bad := range []string{"0", "yesterday", "1:2:3", "-5m", "d", "-1d", "1d-1h", "1dd", "1.5d"} {
 			_, err := replay.ParsePoint(bad, time.Now())
 			require.ErrorIs(t, err, replay.ErrPoint, bad)
 		}

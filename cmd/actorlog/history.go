@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -37,6 +38,9 @@ func (c *historyCmd) Run(ctx context.Context, log *zap.Logger) error {
 	var err error
 	if q.Since, err = point("--since", c.Since); err != nil {
 		return err
+	}
+	if c.Since != "" && q.Since.IsNow() { // nothing of the past
+		q.Since = replay.Point{Time: time.Now()}
 	}
 	if c.Grep != "" {
 		if q.Grep, err = regexp.Compile(c.Grep); err != nil {
