@@ -3,12 +3,14 @@
 package randomlog
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"strings"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/actorlog/actorlog/actors/machine"
@@ -22,6 +24,8 @@ import (
 type Writer struct {
 	// Counted is how many outcomes count, of those that were written.
 	Counted int
+	// Readable says that no record is written that cannot be decoded.
+	Readable bool
 	// Large is how many bytes of text are in each action's arguments besides. Default: none.
 	Large int
 
@@ -125,10 +129,72 @@ func (w *Writer) Write(n int) {
 				break
 			}
 			w.append(a.shard, eventlog.Record{Key: []byte("rubbish"), Value: []byte("rubbish")})
+		case 7:
+			w.rare(a)
 		default:
 			w.count(a)
 		}
 	}
+}
+
+// rare writes what hardly ever happens.
+func (w *Writer) rare(a *subject) {
+	s := &w.shards[a.shard]
+	o := w.outcome(a)
+	switch w.rng.IntN(5) {
+	case 0: // a change that does not fit takes the actor out of service
+		o.Error, o.StateJson, o.Lifecycle, o.Actor = nil, nil, actorlogv1.Lifecycle_LIFECYCLE_UNSPECIFIED, w.name(a)
+		o.PatchJson = []byte(`[{"op":"add","path":"/count","value":1},{"op":"replace","path":"/no/such/place","value":1}]`)
+	case 1: // one that nobody can read, too
+		if w.Readable {
+			break
+		}
+		s.place++
+		value, err := schemas.Encode(&actorlogv1.Outcome{Epoch: s.epoch, Ref: o.Ref})
+		if err != nil {
+			panic(err)
+		}
+		value = schemas.AppendPlace(protowire.AppendBytes(protowire.AppendTag(value, 4, protowire.BytesType), []byte("rubbish")), s.place)
+		offset := w.append(a.shard, eventlog.Record{Key: a.Hash[:], Value: value, Headers: []eventlog.Header{{Key: schemas.HeaderType, Value: []byte(schemas.TypeOutcome)}}})
+		a.Broken, a.LastOffset = "unreadable", offset
+		return
+	case 2: // the mailbox is full
+		o = &actorlogv1.Outcome{
+			Ref: o.Ref, Epoch: s.epoch, Actor: w.name(a), Action: o.Action, RefusedSince: proto.Int64(o.Ref), TimeUnixMs: o.TimeUnixMs,
+			Error: &actorlogv1.Error{Group: "actor", Code: "overloaded", Message: "busy"},
+		}
+	case 3: // a request that was answered
+		o = &actorlogv1.Outcome{Ref: o.Ref, Epoch: s.epoch, Actor: w.name(a), Action: o.Action, Repeats: proto.Int64(max(a.LastOffset, 0)), TimeUnixMs: o.TimeUnixMs}
+	case 4: // an undo
+		o.Action.Body = &actorlogv1.Action_Restore{Restore: &actorlogv1.Restore{Reason: pick(w.rng, texts)}}
+	}
+	w.write(a, o)
+	for _, a := range w.actors {
+		if a.Broken != "" && w.chance(40) {
+			w.repair(a)
+		}
+	}
+}
+
+// repair brings an actor back into service, as it was.
+func (w *Writer) repair(a *subject) {
+	s := &w.shards[a.shard]
+	s.ref++
+	as := a.Actor
+	as.Broken = ""
+	w.write(a, &actorlogv1.Outcome{
+		Ref: s.ref, Epoch: s.epoch, Actor: w.name(a), TimeUnixMs: max(w.now, a.TimeMs), Repaired: as.Snapshot(),
+		Action: &actorlogv1.Action{TimeUnixMs: w.now, Body: &actorlogv1.Action_Repair{Repair: &actorlogv1.Repair{Skip: true}}},
+	})
+}
+
+// Actors are as the log leaves them, those that never lived included.
+func (w *Writer) Actors() []machine.Actor {
+	var all []machine.Actor
+	for _, a := range w.actors {
+		all = append(all, a.Actor)
+	}
+	return all
 }
 
 func (w *Writer) record(p int32, t schemas.Type, key []byte, m proto.Message, place int64) int64 {
@@ -181,7 +247,7 @@ func (w *Writer) write(a *subject, o *actorlogv1.Outcome) {
 	s := &w.shards[a.shard]
 	s.place++
 	offset := w.record(a.shard, schemas.TypeOutcome, a.Hash[:], o, s.place)
-	if applied, err := a.Apply(offset, o); err != nil || !applied {
+	if applied, err := a.Apply(offset, o); err != nil && a.Broken == "" || !applied {
 		panic(fmt.Sprintf("randomlog: an outcome that was to count does not: %v", err))
 	}
 	w.Counted++
@@ -292,17 +358,25 @@ func (w *Writer) change(a *subject, o *actorlogv1.Outcome) {
 	}
 }
 
+// numbers that are hard to keep, as their texts.
+var numbers = []string{
+	"0", "-0", "1.0", "1e2", "9007199254740992", "9007199254740993", "-9007199254740993", "9223372036854775807", "9223372036854775808", "18446744073709551615", "18446744073709551616",
+	"0.1", "1e-7", "1.7976931348623157e308", "-1e300", "5e-324", "1e400",
+}
+
 // state is a random state, not far from another one.
 func (w *Writer) state(of []byte) []byte {
 	r := w.rng
 	s := map[string]any{}
 	if of != nil {
-		if err := json.Unmarshal(of, &s); err != nil {
+		d := json.NewDecoder(bytes.NewReader(of))
+		d.UseNumber()
+		if err := d.Decode(&s); err != nil {
 			panic(err)
 		}
 	}
 	for range 1 + r.IntN(3) {
-		switch r.IntN(7) {
+		switch r.IntN(9) {
 		case 0, 1:
 			s["count"] = r.IntN(20) - 5
 		case 2:
@@ -310,12 +384,18 @@ func (w *Writer) state(of []byte) []byte {
 		case 3:
 			s["on"] = w.chance(50)
 		case 4:
-			s["list"] = []any{r.IntN(3), pick(r, texts), map[string]any{"deep": 1.5}}
+			s["list"] = []any{r.IntN(3), pick(r, texts), map[string]any{"deep": 1.5}, nil, []any{}}
 		case 5:
-			s["nested"] = map[string]any{"a/b~": r.Float64(), "x": map[string]any{"y": r.IntN(3)}, "none": nil}
+			s["nested"] = map[string]any{"a/b~": r.Float64(), "x": map[string]any{"y": r.IntN(3)}, "none": nil, "": "empty", "~1": json.RawMessage(pick(r, numbers))}
 		case 6:
-			delete(s, pick(r, []string{"count", "name", "nested", "list"}))
+			delete(s, pick(r, []string{"count", "name", "nested", "list", "big"}))
 			s["count"+strconv.Itoa(r.IntN(2))] = 1 << 53
+		case 7:
+			if number := pick(r, numbers); number != "1e400" || w.chance(10) {
+				s["big"] = json.RawMessage(number)
+			}
+		case 8:
+			s["count"] = pick(r, []any{nil, "5", json.RawMessage("7.0"), json.RawMessage(`"\u0061"`), true, map[string]any{}})
 		}
 	}
 	b, err := json.Marshal(s)

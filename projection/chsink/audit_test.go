@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/actorlog/actorlog/actors/machine"
 	"github.com/actorlog/actorlog/audit"
 	"github.com/actorlog/actorlog/audit/overlog"
 	"github.com/actorlog/actorlog/eventlog"
@@ -16,7 +17,6 @@ import (
 	"github.com/actorlog/actorlog/internal/randomlog"
 	"github.com/actorlog/actorlog/internal/seed"
 	"github.com/actorlog/actorlog/projection/projector"
-	"github.com/actorlog/actorlog/schemas"
 )
 
 // The same random questions of the same random world have the same answers from ClickHouse and from the log, page by page: also about actors that are erased, whether that is
@@ -27,11 +27,11 @@ func TestAudit_SameAnswersAsTheLog(t *testing.T) {
 		t.Parallel()
 		s := seed.New(t)
 		db, _ := database(t, nil)
-		cluster, _ := world(t, s, 1500)
+		cluster, w := world(t, s, 1500)
 		fill(t, db, 1, cluster, projector.Config{})
 		log := cluster.Client()
 		defer log.Close()
-		sameAnswers(t, s, db.Store(), overlog.New(log))
+		sameAnswers(t, s, w, db.Store(), overlog.New(log))
 	})
 	t.Run("sealed", func(t *testing.T) {
 		t.Parallel()
@@ -51,6 +51,7 @@ func TestAudit_SameAnswersAsTheLog(t *testing.T) {
 			r.Value, r.Stored = r.Bytes(), nil
 			return cluster.Inject(eventlog.Events, shard, r)
 		})
+		w.Readable = true // who seals has to read it
 		project := func(build uint32) {
 			sink, err := db.Sink(t.Context(), build, log.Identity())
 			require.NoError(t, err)
@@ -69,7 +70,7 @@ func TestAudit_SameAnswersAsTheLog(t *testing.T) {
 		}
 		w.Write(500) // some of them live again
 		project(1)
-		sameAnswers(t, s, db.Store(), overlog.New(log))
+		sameAnswers(t, s, w, db.Store(), overlog.New(log))
 
 		// What ClickHouse made of rows that it had is what the log says to whoever reads it now.
 		next, err := db.Rebuild(t.Context())
@@ -82,36 +83,47 @@ func TestAudit_SameAnswersAsTheLog(t *testing.T) {
 	})
 }
 
-func sameAnswers(t *testing.T, s uint64, tables, fromLog audit.Store) {
+func sameAnswers(t *testing.T, s uint64, w *randomlog.Writer, tables, fromLog audit.Store) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(s, 3))
+	everybody := w.Actors()
 
 	answered := [3]int{}
-	for range 30 {
-		f := question(rng)
-		events := audit.Events{Filter: f, Order: pick(rng, []audit.Order{"", audit.Newest, audit.Slowest}), Limit: 1 + rng.IntN(40)}
+	for range 16 {
+		f := question(rng, everybody)
+		events := audit.Events{Filter: f, Order: pick(rng, []audit.Order{"", audit.Newest, audit.Slowest}), Limit: limit(rng, 40)}
 		answered[0] += same(t, events, func(st audit.Store, cursor string) (audit.Page[audit.Entry], error) {
 			events.Cursor = cursor
 			return st.Events(t.Context(), events)
 		}, tables, fromLog)
 
-		tally := audit.Tally{Filter: f, By: dimensions(rng), Order: pick(rng, []audit.Measure{"", audit.Errors, audit.Rate, audit.TimeUs}), Limit: 1 + rng.IntN(15)}
+		tally := audit.Tally{Filter: f, By: dimensions(rng), Order: pick(rng, []audit.Measure{"", audit.Errors, audit.Rate, audit.TimeUs}), Limit: limit(rng, 15)}
 		answered[1] += same(t, tally, func(st audit.Store, cursor string) (audit.Page[audit.Group], error) {
 			tally.Cursor = cursor
 			return st.Tally(t.Context(), tally)
 		}, tables, fromLog)
 
-		where, err := audit.ParsePredicate(pick(rng, predicates))
-		require.NoError(t, err)
-		actors := audit.Actors{Kind: pick(rng, []string{"counter", "room", "account"}), Namespace: pick(rng, []string{"", "", "default", "other"}), Where: where, Limit: 1 + rng.IntN(5)}
-		answered[2] += same(t, actors, func(st audit.Store, cursor string) (audit.Page[audit.Actor], error) {
-			actors.Cursor = cursor
-			return st.Actors(t.Context(), actors)
-		}, tables, fromLog)
+		for range 3 {
+			actors := audit.Actors{
+				Kind: pick(rng, []string{"counter", "room", "account"}), Namespace: pick(rng, []string{"", "", "default", "other"}), Where: predicate(t, rng), Limit: limit(rng, 5),
+			}
+			answered[2] += same(t, actors, func(st audit.Store, cursor string) (audit.Page[audit.Actor], error) {
+				actors.Cursor = cursor
+				return st.Actors(t.Context(), actors)
+			}, tables, fromLog)
+		}
 	}
 	for i, n := range answered {
 		require.Greater(t, n, 10, "question %d was hardly ever answered with anything", i)
 	}
+}
+
+// limit of a page: often one item.
+func limit(r *rand.Rand, most int) int {
+	if r.IntN(4) == 0 {
+		return 1
+	}
+	return 1 + r.IntN(most)
 }
 
 // same requires that two stores answer a question alike, on every page, and returns how many items there were.
@@ -133,35 +145,60 @@ func same[T any](t *testing.T, question any, ask func(audit.Store, string) (audi
 
 func pick[T any](r *rand.Rand, list []T) T { return list[r.IntN(len(list))] }
 
-// predicates have all types, operators and parts, and names and texts that take care.
-var predicates = []string{
-	"", "count > 3", "count >= 3", "count < 0", "count != 2", "count = -1", `name = "it's"`, `name < "b"`, `name >= "b"`, `name != "a"`, `name = "back\\slash"`,
-	`name = "tab\there"`, `name = "line\nbreak"`, "name = \"\u00fcmlaut\"", `name = "7"`, "name = 7", "on = true", "on != true", "on = false", "nested.none = null", "nested.none != null",
-	"nested.x.y >= 1", `nested."a/b~" > 0.5`, "list[0] = 1", "list[2].deep = 1.5", `list[1] = ""`, "list[9] = 1", "nested[0] = 1", `list."0" = 1`, "count0 = 9007199254740992",
-	"missing = null", "count > 0 and on = true", `name = "null" and count < 100`, "nested.x = 1",
+// Predicates are of all types, operators and parts, and names, texts and numbers that take care.
+var (
+	paths = []string{
+		"count", "count0", "count1", "name", "on", "nested", "nested.none", "nested.x", "nested.x.y", `nested."a/b~"`, `nested.""`, `nested."~1"`, "list", "list[0]", "list[1]", "list[2].deep", "list[3]",
+		"list[4]", "list[9]", "nested[0]", `list."0"`, "big", "missing", `"a b".c`,
+	}
+	operators = []string{"=", "!=", "<", "<=", ">", ">="}
+	literals  = []string{
+		"3", "0", "-1", "1.5", "0.1", "1e2", "9007199254740992", "9007199254740993", "9223372036854775807", "18446744073709551615", "18446744073709551616", "1e300", "-1e300", "5e-324",
+		`""`, `"a"`, `"b"`, `"7"`, `"it's"`, `"back\\slash"`, `"tab\there"`, `"line\nbreak"`, `"\u00fcmlaut"`, `"\U0001f600"`, `"null"`, `"nul\x00"`, `"100%"`, "true", "false", "null",
+	}
+)
+
+func predicate(t *testing.T, r *rand.Rand) audit.Predicate {
+	t.Helper()
+	var parts []string
+	for range pick(r, []int{0, 1, 1, 1, 1, 1, 2, 3}) {
+		literal, ordered := pick(r, literals), 6
+		if strings.Trim(literal, "flnrtaseu") == "" { // true, false and null
+			ordered = 2
+		}
+		parts = append(parts, pick(r, paths)+" "+operators[r.IntN(ordered)]+" "+literal)
+	}
+	p, err := audit.ParsePredicate(strings.Join(parts, " and "))
+	require.NoError(t, err, parts)
+	return p
 }
 
-func question(r *rand.Rand) audit.Filter {
+func question(r *rand.Rand, everybody []machine.Actor) audit.Filter {
 	var f audit.Filter
 	if r.IntN(3) == 0 {
 		f.Kind = pick(r, []string{"counter", "room", "account"})
 		f.Namespace = pick(r, []string{"", "default", "other"})
-		if f.Namespace == "default" {
-			f.Key = schemas.Key{pick(r, []string{"k0", "k1", "k2"})}
+		if r.IntN(2) == 0 {
+			a := pick(r, everybody)
+			f.Namespace, f.Kind, f.Key = a.Namespace, a.Kind, a.Key
 		}
 	}
 	base := time.UnixMilli(1_750_000_000_000)
 	if r.IntN(3) == 0 {
-		f.Since = base.Add(time.Duration(r.IntN(700)) * time.Millisecond)
+		f.Since = base.Add(time.Duration(r.IntN(700))*time.Millisecond + time.Duration(r.IntN(2)*999_999))
 	}
 	if r.IntN(3) == 0 {
-		f.Until = base.Add(time.Duration(700+r.IntN(700)) * time.Millisecond)
+		f.Until = base.Add(time.Duration(700+r.IntN(700))*time.Millisecond + time.Duration(r.IntN(2)*999_999))
+	}
+	if r.IntN(10) == 0 { // one millisecond
+		f.Since = base.Add(time.Duration(r.IntN(1400)) * time.Millisecond)
+		f.Until = f.Since.Add(time.Millisecond)
 	}
 	if r.IntN(3) == 0 {
-		f.Path, f.HasPath = pick(r, []string{"", "/count", "/nested", "/nested/x", "/nested/x/y/z", "/nested/a~1b~0", "/list/1", "/co", "/na%"}), true
+		f.Path, f.HasPath = pick(r, []string{"", "/count", "/nested", "/nested/x", "/nested/x/y/z", "/nested/a~1b~0", "/nested/a", "/nested/~01", "/nested/", "/list/1", "/big", "/co", "/na%", "/no/such/place/at/all"}), true
 	}
 	if r.IntN(4) == 0 {
-		f.Principal = pick(r, []string{"ann", `o'neil\`, "\u00e9\t\"x\"", "nobody"})
+		f.Principal = pick(r, []string{"ann", `o'neil\`, "\u00e9\t\"x\"", "nobody", "nul\x00", "' OR 1=1 --"})
 	}
 	if r.IntN(6) == 0 {
 		f.Connection = "c1"
@@ -173,7 +210,8 @@ func question(r *rand.Rand) audit.Filter {
 		f.Action = pick(r, []string{"increment", "reset", "mail"})
 	}
 	if r.IntN(6) == 0 {
-		f.By = &audit.Name{Namespace: "default", Kind: "room", Key: schemas.Key{"k0"}}
+		a := pick(r, everybody)
+		f.By = &audit.Name{Namespace: a.Namespace, Kind: a.Kind, Key: a.Key}
 	}
 	f.Failed = r.IntN(5) == 0
 	return f
