@@ -215,7 +215,10 @@ func send(ctx context.Context, c *remote.Client, hash schemas.Hash, action *acto
 	if err == nil {
 		err = actor.OutcomeError(d.Outcome)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, remote.ErrUnknownOutcome):
+		return nil, fmt.Errorf("restoring actor %s: %w: do workers run? If it is not done yet, it may be when one does; the history of the actor tells", hash, err)
+	case err != nil:
 		return nil, fmt.Errorf("restoring actor %s: %w", hash, err)
 	}
 	return &Done{

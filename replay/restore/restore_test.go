@@ -14,6 +14,7 @@ import (
 
 	"github.com/actorlog/actorlog/actors/actor"
 	"github.com/actorlog/actorlog/actors/actortest"
+	"github.com/actorlog/actorlog/actors/remote"
 	"github.com/actorlog/actorlog/examples/counter"
 	"github.com/actorlog/actorlog/examples/metronome"
 	"github.com/actorlog/actorlog/replay"
@@ -273,6 +274,18 @@ func TestUndo(t *testing.T) {
 			require.ErrorIs(t, err, restore.ErrNothing)
 			_, err = restore.Undo(t.Context(), w.Client, r, hashOf("b"), replay.Point{}, restore.Options{})
 			require.ErrorIs(t, err, restore.ErrNothing)
+		})
+	})
+	t.Run("without workers says so, and is done when there is one", func(t *testing.T) {
+		t.Parallel()
+		world(t, func(t *testing.T, w *actortest.World) {
+			r := play(t, w)
+			w.Kill()
+			_, err := restore.Undo(t.Context(), w.Client, r, hashOf("a"), replay.Point{}, restore.Options{})
+			require.ErrorIs(t, err, remote.ErrUnknownOutcome)
+			require.ErrorContains(t, err, "do workers run?")
+			w.StartWorker()
+			require.EqualValues(t, 6, count(t, w, "a"))
 		})
 	})
 	t.Run("is refused if the actor changes while it is prepared", func(t *testing.T) {
