@@ -315,6 +315,8 @@ func fail(w http.ResponseWriter, err error) {
 		status, code = http.StatusConflict, "nothing_to_restore"
 	case errors.Is(err, replay.ErrGone):
 		status, code = http.StatusGone, "gone"
+	case errors.Is(err, remote.ErrUnknownOutcome):
+		status, group, code = http.StatusGatewayTimeout, "actorlog", "outcome_unknown"
 	case errors.Is(err, remote.ErrBusy):
 		status, code = http.StatusServiceUnavailable, "busy"
 	}

@@ -108,5 +108,9 @@ func TestHandler(t *testing.T) {
 			require.Equal(t, wrong.status, status, wrong.path+body)
 			require.Contains(t, body, `"code":"`+wrong.code+`"`, wrong.path)
 		}
+		w.Kill()
+		status, body = do("POST", "/admin/undo/counter/a/1", ``)
+		require.Equal(t, 504, status, body)
+		require.Contains(t, body, `"code":"outcome_unknown"`)
 	})
 }
