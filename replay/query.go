@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -251,6 +252,9 @@ func (q *Query) matches(v *Entry) bool {
 	if q.Grep == nil {
 		return true
 	}
-	line, err := json.Marshal(v)
-	return err == nil && q.Grep.Match(line)
+	var line bytes.Buffer
+	e := json.NewEncoder(&line)
+	e.SetEscapeHTML(false) // as the command line prints it, and as people write it
+	err := e.Encode(v)
+	return err == nil && q.Grep.Match(bytes.TrimSuffix(line.Bytes(), []byte("\n")))
 }

@@ -76,6 +76,9 @@ func TestEntries(t *testing.T) {
 		require.Equal(t, all[:3], entries(t, r, ann, replay.Query{Before: at.Offset}), "a page")
 		require.Equal(t, []string{"buy", "cancel", "checkLate"}, actions(entries(t, r, lamp, replay.Query{})), "the name of what fired")
 		require.Empty(t, entries(t, r, hashOf(0), replay.Query{}))
+		_, err = refunds.Deposit.Call(t.Context(), refunds.Wallets.GetOrCreate(w.Client, "html").Idempotent("<b> & more"), 1)
+		require.NoError(t, err)
+		require.Len(t, entries(t, r, schemas.HashOf("default", "wallet", schemas.Key{"html"}), replay.Query{Grep: regexp.MustCompile(`^\{.*"<b> & more".*\}$`)}), 1)
 
 		// What happens while it is followed comes as well.
 		ctx, cancel := context.WithCancel(t.Context())
