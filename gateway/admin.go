@@ -28,6 +28,22 @@ const (
 var errNoCode = &wire.Error{Group: "history", Code: "no_code",
 	Message: "This gateway has no code of actors to verify. Ask a worker, at its --ops-listen, or actorlog dev; or run your program with replay/gate."}
 
+var errNoArchive = &wire.Error{Group: "history", Code: "no_archive",
+	Message: "This gateway has no archive: start it with --archive and a directory (ACTORLOG_ARCHIVE), or run actorlog archive where one is."}
+
+// served is a handler of somebody else's, until the client goes away or the gateway drains; without one, an error that says who has it.
+func (g *Gateway) served(h http.Handler, missing *wire.Error) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if h == nil {
+			g.writeError(c, http.StatusNotImplemented, missing, wire.Format{}, nil)
+			return
+		}
+		ctx, cancel := g.whileOpen(c)
+		defer cancel()
+		h.ServeHTTP(c.Writer, c.Request.WithContext(ctx))
+	}
+}
+
 // adminRoutes are for operators: what the gateway does, and profiles of the process.
 func (g *Gateway) adminRoutes(e *gin.Engine) {
 	routes := e.Group("/admin", g.admin)
@@ -50,12 +66,10 @@ func (g *Gateway) adminRoutes(e *gin.Engine) {
 		routes.POST("/erase/*actor", operate)
 	}
 
-	verify := gin.HandlerFunc(func(c *gin.Context) { g.writeError(c, http.StatusNotImplemented, errNoCode, wire.Format{}, nil) })
-	if g.cfg.Verify != nil {
-		verify = gin.WrapH(g.cfg.Verify)
-	}
+	verify := g.served(g.cfg.Verify, errNoCode)
 	routes.POST("/verify", verify)
 	routes.POST("/verify/*actor", verify)
+	routes.POST("/archive", g.served(g.cfg.Archive, errNoArchive))
 
 	debug := e.Group("/debug/pprof", g.admin)
 	debug.GET("/*name", gin.WrapF(admin.Profiles))

@@ -124,6 +124,7 @@ func TestAdmin_NotHere(t *testing.T) {
 	for path, want := range map[string]string{
 		"POST /admin/verify?all=true":  "501 history.no_code",
 		"POST /admin/verify/counter/x": "501 history.no_code",
+		"POST /admin/archive":          "501 history.no_archive",
 		"GET /admin/verify/counter/x":  "405 actor.method_not_allowed",
 	} {
 		method, target, _ := strings.Cut(path, " ")

@@ -126,6 +126,8 @@ type Config struct {
 	// Verify serves /admin/verify: runs recorded actions again. replay/gate.Handler makes one, of the kinds that it is given. Default: it is answered 501, for a gateway has no
 	// code of actors.
 	Verify http.Handler
+	// Archive serves /admin/archive: fills the archive that stands before the log of the client. eventlog/archive.Handler makes one. Default: it is answered 501.
+	Archive http.Handler
 	// Audit answers the questions of /admin/audit. Default: nobody does, and there are no such routes.
 	Audit audit.Store
 	// Loopback says that the gateway can be reached by this machine alone.

@@ -50,6 +50,7 @@ type setup struct {
 	gateway  gateway.Config
 	remote   remote.Config
 	noWorker bool
+	cluster  *memlog.Cluster                 // that is the log; a new one if nil
 	log      func(eventlog.Log) eventlog.Log // what the client sees of the log, if set
 }
 
@@ -62,7 +63,10 @@ func newWorld(t testing.TB, options ...func(*setup)) *world {
 	for _, option := range options {
 		option(&s)
 	}
-	w := &world{t: t, cluster: memlog.NewCluster(partitions)}
+	w := &world{t: t, cluster: s.cluster}
+	if w.cluster == nil {
+		w.cluster = memlog.NewCluster(partitions)
+	}
 	if !s.noWorker {
 		w.startWorker()
 	}

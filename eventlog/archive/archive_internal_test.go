@@ -29,9 +29,9 @@ func TestLog_Conforms(t *testing.T) {
 			Open: func(t *testing.T) eventlog.Log {
 				l := c.Client()
 				t.Cleanup(l.Close)
-				d, err := OpenDir(t.TempDir(), l.Identity())
+				a, err := Begin(l, t.TempDir())
 				require.NoError(t, err)
-				return closing{&Log{Log: l, dir: d}, l}
+				return closing{a, l}
 			},
 			TooLarge: memlog.DefaultMaxRecordBytes + 1,
 			Truncate: func(_ *testing.T, topic eventlog.Topic, partition int32, below int64) {

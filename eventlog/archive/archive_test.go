@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -296,4 +298,60 @@ func same(l eventlog.Log) error {
 		err = errors.New("records are missing")
 	}
 	return err
+}
+
+// held is a log of which nobody hears where its events end.
+type held struct {
+	eventlog.Log
+	waiting chan struct{}
+}
+
+func (l held) Bounds(ctx context.Context, _ eventlog.Topic, _ int32) (start, end int64, err error) {
+	l.waiting <- struct{}{}
+	<-ctx.Done()
+	return 0, 0, ctx.Err()
+}
+
+// Only one archives at a time, until its client goes away.
+func TestHandler_OneAtATimeUntilTheClientGoes(t *testing.T) {
+	t.Parallel()
+	inner := memlog.NewCluster(1).Client()
+	t.Cleanup(inner.Close)
+	l := held{inner, make(chan struct{}, 2)}
+	a, err := archive.Begin(l, t.TempDir())
+	require.NoError(t, err)
+	server := httptest.NewServer(archive.Handler(a))
+	t.Cleanup(server.Close)
+	ctx, leave := context.WithCancel(t.Context())
+	gone := make(chan error, 1)
+	post := func(ctx context.Context) (int, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL, nil)
+		if err != nil {
+			return 0, err
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return 0, err
+		}
+		return resp.StatusCode, resp.Body.Close()
+	}
+	go func() {
+		_, err := post(ctx)
+		gone <- err
+	}()
+	<-l.waiting
+	status, err := post(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, http.StatusTooManyRequests, status)
+	leave()
+	require.ErrorIs(t, <-gone, context.Canceled)
+	// The next one gets as far as the first.
+	ctx, leave = context.WithCancel(t.Context())
+	defer leave()
+	go func() {
+		for ctx.Err() == nil {
+			_, _ = post(ctx)
+		}
+	}()
+	<-l.waiting
 }

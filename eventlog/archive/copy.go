@@ -22,12 +22,15 @@ type Options struct {
 
 // Copied is what Copy did for one shard.
 type Copied struct {
-	Shard int32
+	Shard int32 `json:"shard"`
 	// First and Next bound what is in the archive now; they are the same when it is empty.
-	First, Next int64
+	First int64 `json:"first"`
+	Next  int64 `json:"next"`
 	// Records that were added, Bytes of them, and Written bytes of files.
-	Records, Bytes, Written int64
-	Files                   int
+	Records int64 `json:"records"`
+	Bytes   int64 `json:"bytes"`
+	Written int64 `json:"written"`
+	Files   int   `json:"files"`
 }
 
 // Copy copies all events of a log that are not in the directory yet into it, and tells done of each shard. When it returns, what it told of is on the

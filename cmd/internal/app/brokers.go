@@ -61,7 +61,7 @@ func (b Brokers) Open(ctx context.Context, t Topics, role string, log *zap.Logge
 	if err != nil {
 		return nil, err
 	}
-	return t.open(ctx, cfg)
+	return t.open(ctx, cfg, false)
 }
 
 // existingTimeout is how long somebody who types a command waits for brokers that do not answer.
@@ -78,7 +78,7 @@ func (b Brokers) OpenExisting(ctx context.Context, t Topics, log *zap.Logger) (E
 	if !log.Core().Enabled(zap.DebugLevel) {
 		cfg.Logger = cfg.Logger.WithOptions(zap.IncreaseLevel(zap.ErrorLevel))
 	}
-	return t.open(ctx, cfg)
+	return t.open(ctx, cfg, false)
 }
 
 // OpenFor is Open for a process, which counts and traces what happens. It is for the one log of a process.
@@ -90,7 +90,7 @@ func (b Brokers) OpenFor(ctx context.Context, t Topics, p *Process) (EventLog, e
 	events := p.Metrics.Log()
 	cfg.Registerer, cfg.Tracing = p.Metrics.Registerer(), p.Tracing
 	cfg.Listener.AppendFailed, cfg.Listener.Rebalanced = events.AppendFailed, events.Rebalanced
-	l, err := t.open(ctx, cfg)
+	l, err := t.open(ctx, cfg, true)
 	if err != nil {
 		return nil, err
 	}
@@ -98,12 +98,12 @@ func (b Brokers) OpenFor(ctx context.Context, t Topics, p *Process) (EventLog, e
 	return l, nil
 }
 
-func (t Topics) open(ctx context.Context, cfg kafkalog.Config) (EventLog, error) {
+func (t Topics) open(ctx context.Context, cfg kafkalog.Config, process bool) (EventLog, error) {
 	l, err := kafkalog.Open(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	return t.over(ctx, l)
+	return t.over(ctx, l, process)
 }
 
 func (b Brokers) config(t Topics, role string, log *zap.Logger) (kafkalog.Config, error) {

@@ -16,6 +16,7 @@ import (
 	"github.com/actorlog/actorlog/actors/remote"
 	"github.com/actorlog/actorlog/audit/overlog"
 	"github.com/actorlog/actorlog/eventlog"
+	"github.com/actorlog/actorlog/eventlog/archive"
 	"github.com/actorlog/actorlog/gateway"
 	"github.com/actorlog/actorlog/replay/erase"
 	"github.com/actorlog/actorlog/replay/operate"
@@ -176,6 +177,9 @@ func (g Gateway) Run(ctx context.Context, brokers eventlog.Log, l net.Listener, 
 		}
 		defer db.Close()
 		cfg.Audit, erasing.Projection = overClickHouse(db, brokers, log), db
+	}
+	if a := archiveOf(brokers); a != nil {
+		cfg.Archive = archive.Handler(a)
 	}
 	cfg.Verify, _ = p.served(verifyPart)
 	if g.Store != "" {

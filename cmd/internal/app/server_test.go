@@ -20,6 +20,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/actorlog/actorlog/actors/remote"
+	"github.com/actorlog/actorlog/eventlog/archive"
 	"github.com/actorlog/actorlog/eventlog/memlog"
 	"github.com/actorlog/actorlog/gateway"
 )
@@ -308,4 +309,16 @@ func TestHTTP2ConnectionsThatStall(t *testing.T) {
 		c.until(func(http2.Frame) bool { return false })
 		<-release
 	})
+}
+
+func TestArchiveOf(t *testing.T) {
+	t.Parallel()
+	l := memlog.NewCluster(1).Client()
+	t.Cleanup(l.Close)
+	a, err := archive.Begin(l, t.TempDir())
+	require.NoError(t, err)
+	require.Same(t, a, archiveOf(before{Log: a}))
+	require.Same(t, a, archiveOf(Sealed{Plain: before{Log: a}}))
+	require.Nil(t, archiveOf(Sealed{Plain: before{Log: l}}))
+	require.Nil(t, archiveOf(l))
 }

@@ -81,11 +81,15 @@ func (s Storage) configure(cfg *kafkalog.Config) {
 	cfg.Keys = s.seals()
 }
 
-// over puts what the flags say before the brokers.
-func (s Storage) over(ctx context.Context, brokers *kafkalog.Log) (EventLog, error) {
+// over puts what the flags say before the brokers. A process may fill the archive; a command that finds nothing in it was given another directory than was meant.
+func (s Storage) over(ctx context.Context, brokers *kafkalog.Log, process bool) (EventLog, error) {
 	l := before{brokers, brokers}
 	if s.Archive != "" {
-		a, err := archive.Open(brokers, s.Archive)
+		open := archive.Open
+		if process {
+			open = archive.Begin
+		}
+		a, err := open(brokers, s.Archive)
 		if err != nil {
 			brokers.Close()
 			return nil, err
@@ -104,6 +108,19 @@ func (s Storage) over(ctx context.Context, brokers *kafkalog.Log) (EventLog, err
 	}
 	brokers.Close()
 	return nil, err
+}
+
+// archiveOf is the archive that stands before a log, nil if there is none.
+func archiveOf(l eventlog.Log) *archive.Log {
+	switch l := l.(type) {
+	case Sealed:
+		return archiveOf(l.Plain)
+	case before:
+		return archiveOf(l.Log)
+	case *archive.Log:
+		return l
+	}
+	return nil
 }
 
 // before is a log before the one that is to be closed.
