@@ -2,6 +2,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -11,12 +12,15 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/actorlog/actorlog/actors/actor"
 	"github.com/actorlog/actorlog/actors/remote"
 	"github.com/actorlog/actorlog/cmd/internal/app"
 	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/eventlog/kafkalog"
 	"github.com/actorlog/actorlog/examples/refunds"
 	"github.com/actorlog/actorlog/projection/chsink"
+	"github.com/actorlog/actorlog/replay"
+	"github.com/actorlog/actorlog/schemas"
 	"github.com/actorlog/actorlog/web"
 )
 
@@ -141,8 +145,16 @@ func (c *devCmd) Run(ctx context.Context, log *zap.Logger) error {
 	return group.Wait()
 }
 
-// seed has something happen that is worth looking at.
+// seed has something happen that is worth looking at, once in the life of a log: idempotency keys do not last as long as that.
 func seed(ctx context.Context, brokers eventlog.Log, log *zap.Logger) error {
+	lamp, err := replay.NewReader(brokers, replay.Options{}).Head(ctx, schemas.HashOf(actor.DefaultNamespace, refunds.Purchases.Name(), schemas.Key{"lamp"}))
+	if err != nil {
+		return fmt.Errorf("looking whether the log is seeded: %w", err)
+	}
+	if lamp.Alive && !bytes.Contains(lamp.State, []byte(`"`+refunds.Paid+`"`)) { // the last thing that a seed does is to cancel it
+		log.Info("this log was seeded before; remove the data to begin anew")
+		return nil
+	}
 	client, err := remote.Open(brokers, remote.Config{Logger: log})
 	if err != nil {
 		return err
