@@ -12,7 +12,6 @@ import (
 
 	"github.com/actorlog/actorlog/actors/remote"
 	"github.com/actorlog/actorlog/cmd/internal/app"
-	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/replay"
 	"github.com/actorlog/actorlog/replay/file"
 	"github.com/actorlog/actorlog/replay/restore"
@@ -41,7 +40,7 @@ func operator(by string) string {
 	return by
 }
 
-func (c writing) with(ctx context.Context, log *zap.Logger, do func(*remote.Client, eventlog.Log) error) error {
+func (c writing) with(ctx context.Context, log *zap.Logger, do func(*remote.Client, *replay.Reader) error) error {
 	l, err := c.OpenExisting(ctx, c.Topics, log)
 	if err != nil {
 		return err
@@ -52,7 +51,10 @@ func (c writing) with(ctx context.Context, log *zap.Logger, do func(*remote.Clie
 		return err
 	}
 	defer client.Close()
-	return interrupted(ctx, do(client, l), "interrupted: whether it is done already, the history of the actor tells")
+	bar := newBar(os.Stderr)
+	defer bar.clear()
+	err = do(client, replay.NewReader(l, replay.Options{Progress: bar.show}))
+	return interrupted(ctx, err, "interrupted: whether it is done already, the history of the actor tells")
 }
 
 // forked is where a copy goes.
@@ -84,8 +86,8 @@ func (c *forkCmd) Run(ctx context.Context, log *zap.Logger) error {
 	if err != nil {
 		return err
 	}
-	return c.with(ctx, log, func(client *remote.Client, l eventlog.Log) error {
-		d, err := restore.Fork(ctx, client, replay.NewReader(l, replay.Options{}), hash, at, c.target(), c.options())
+	return c.with(ctx, log, func(client *remote.Client, r *replay.Reader) error {
+		d, err := restore.Fork(ctx, client, r, hash, at, c.target(), c.options())
 		if err != nil {
 			return err
 		}
@@ -111,7 +113,7 @@ func (c *importCmd) Run(ctx context.Context, log *zap.Logger) error {
 	if err != nil {
 		return err
 	}
-	return c.with(ctx, log, func(client *remote.Client, _ eventlog.Log) error {
+	return c.with(ctx, log, func(client *remote.Client, _ *replay.Reader) error {
 		o := c.options()
 		o.Log = h.Header().Log
 		d, err := restore.Fork(ctx, client, replay.NewReader(h, replay.Options{}), h.Hash(), at, c.target(), o)
@@ -140,10 +142,10 @@ func (c *undoCmd) Run(ctx context.Context, log *zap.Logger) error {
 	if err != nil {
 		return err
 	}
-	return c.writing.with(ctx, log, func(client *remote.Client, l eventlog.Log) error {
+	return c.writing.with(ctx, log, func(client *remote.Client, r *replay.Reader) error {
 		o := c.options()
 		o.Force = c.Force
-		d, err := restore.Undo(ctx, client, replay.NewReader(l, replay.Options{}), hash, to, o)
+		d, err := restore.Undo(ctx, client, r, hash, to, o)
 		if err != nil {
 			return err
 		}
