@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"text/tabwriter"
 	"time"
@@ -34,8 +35,8 @@ type actorsList struct {
 
 // Run implements the command.
 func (c *actorsList) Run(ctx context.Context, log *zap.Logger) error {
-	return c.with(ctx, log, func(r *replay.Reader) error {
-		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	return c.with(ctx, log, func(out io.Writer, r *replay.Reader) error {
+		w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(w, "ID\tNAMESPACE\tKIND\tKEY\tSTATE\tLAST")
 		n := 0
 		wanted := func(a *actorlogv1.Actor) bool {
@@ -62,7 +63,7 @@ func (c *actorsList) Run(ctx context.Context, log *zap.Logger) error {
 				}
 				n++
 				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", schemas.ActorID{Hash: a.Hash, Generation: a.Actor.Generation}, a.Actor.Namespace, a.Actor.Kind,
-					schemas.Key(a.Actor.Key), state, a.Last.UTC().Format(time.RFC3339))
+					printable(schemas.Key(a.Actor.Key).String()), state, a.Last.UTC().Format(time.RFC3339))
 			}
 		}
 		return w.Flush()

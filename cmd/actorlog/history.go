@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"regexp"
 	"time"
@@ -47,9 +48,9 @@ func (c *historyCmd) Run(ctx context.Context, log *zap.Logger) error {
 			return fmt.Errorf("--grep: %w", err)
 		}
 	}
-	return c.on(ctx, log, func(r *replay.Reader, hash schemas.Hash) error {
-		out := bufio.NewWriter(os.Stdout)
-		defer out.Flush()
+	return c.on(ctx, log, func(out io.Writer, r *replay.Reader, hash schemas.Hash) error {
+		buffered := bufio.NewWriter(out)
+		defer buffered.Flush()
 		if c.Follow {
 			if err := c.waits(ctx, r, hash); err != nil {
 				return err
@@ -61,17 +62,17 @@ func (c *historyCmd) Run(ctx context.Context, log *zap.Logger) error {
 				if c.Follow && ctx.Err() != nil {
 					return nil // there is no other end
 				}
-				out.Flush()
+				buffered.Flush()
 				return cutOff(err)
 			}
 			n++
 			if c.JSON {
-				err = jsonLine(out, v)
+				err = jsonLine(buffered, v)
 			} else {
-				printEntry(out, v)
+				printEntry(buffered, v)
 			}
 			if err == nil && c.Follow {
-				err = out.Flush()
+				err = buffered.Flush()
 			}
 			if err != nil {
 				return err

@@ -28,7 +28,8 @@ type reading struct {
 	File        string `type:"existingfile" placeholder:"FILE" help:"Read the history in this file, which export wrote, in place of brokers."`
 }
 
-func (c reading) with(ctx context.Context, log *zap.Logger, do func(*replay.Reader) error) error {
+// with reads; what is written to the writer goes to standard output, where no bar is in its way.
+func (c reading) with(ctx context.Context, log *zap.Logger, do func(io.Writer, *replay.Reader) error) error {
 	source, end, err := c.source(ctx, log)
 	if err != nil {
 		return err
@@ -36,7 +37,7 @@ func (c reading) with(ctx context.Context, log *zap.Logger, do func(*replay.Read
 	defer end()
 	bar := newBar(os.Stderr)
 	defer bar.clear()
-	return interrupted(ctx, do(replay.NewReader(source, replay.Options{Progress: bar.show})), "interrupted")
+	return interrupted(ctx, do(bar.over(os.Stdout), replay.NewReader(source, replay.Options{Progress: bar.show})), "interrupted")
 }
 
 // interrupted is err, or if it is the end of ctx one that says so, with the exit status that shells know: what is not done must not look as if it were.
@@ -73,7 +74,7 @@ type ofActor struct {
 	whom
 }
 
-func (c ofActor) on(ctx context.Context, log *zap.Logger, do func(*replay.Reader, schemas.Hash) error) error {
+func (c ofActor) on(ctx context.Context, log *zap.Logger, do func(io.Writer, *replay.Reader, schemas.Hash) error) error {
 	var hash schemas.Hash
 	var err error
 	if c.Kind != "" {
@@ -81,7 +82,7 @@ func (c ofActor) on(ctx context.Context, log *zap.Logger, do func(*replay.Reader
 			return err
 		}
 	}
-	return c.with(ctx, log, func(r *replay.Reader) error {
+	return c.with(ctx, log, func(out io.Writer, r *replay.Reader) error {
 		h, ok := r.Source().(*file.History)
 		switch {
 		case !ok && c.Kind == "":
@@ -93,7 +94,7 @@ func (c ofActor) on(ctx context.Context, log *zap.Logger, do func(*replay.Reader
 			a := h.Header().GetActor()
 			return fmt.Errorf("%s has the history of another actor: %s %s", c.File, a.GetKind(), schemas.Key(a.GetKey()))
 		}
-		return do(r, hash)
+		return do(out, r, hash)
 	})
 }
 
@@ -215,6 +216,25 @@ func (b *bar) clear() {
 		fmt.Fprint(b.w, "\r\x1b[K")
 		b.shown = false
 	}
+}
+
+// over is w, before which the bar goes away; the next step of the scan shows it again.
+func (b *bar) over(w io.Writer) io.Writer {
+	if b.w == nil {
+		return w
+	}
+	return clearing{b, w}
+}
+
+type clearing struct {
+	*bar
+	to io.Writer
+}
+
+// Write implements io.Writer.
+func (c clearing) Write(p []byte) (int, error) {
+	c.clear()
+	return c.to.Write(p)
 }
 
 // cutOff says on stderr that history began earlier than what was printed; other errors are returned.

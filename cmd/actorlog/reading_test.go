@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -26,6 +27,17 @@ func TestBar(t *testing.T) {
 		require.Contains(t, out.String(), "scanning shard 3 [###############...............]  50% of 1000 events")
 		b.clear()
 		require.Equal(t, "\r\x1b[K", out.String()[out.Len()-4:], "it leaves nothing behind")
+	})
+	t.Run("GivesWayToWhatIsPrinted", func(t *testing.T) {
+		t.Parallel()
+		var screen bytes.Buffer
+		b := bar{w: &screen, begun: time.Now().Add(-time.Second), width: func() int { return 80 }}
+		b.show(half)
+		screen.Reset()
+		out := b.over(&screen)
+		fmt.Fprintln(out, "an event")
+		fmt.Fprintln(out, "another one")
+		require.Equal(t, "\r\x1b[Kan event\nanother one\n", screen.String())
 	})
 	t.Run("OnNarrowTerminals", func(t *testing.T) {
 		t.Parallel()

@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 
 	"go.uber.org/zap"
 
@@ -26,7 +26,7 @@ func (c *stateCmd) Run(ctx context.Context, log *zap.Logger) error {
 	if err != nil {
 		return err
 	}
-	return c.on(ctx, log, func(r *replay.Reader, hash schemas.Hash) error {
+	return c.on(ctx, log, func(out io.Writer, r *replay.Reader, hash schemas.Hash) error {
 		a, err := r.State(ctx, hash, at)
 		if err != nil {
 			return err
@@ -36,9 +36,9 @@ func (c *stateCmd) Run(ctx context.Context, log *zap.Logger) error {
 		}
 		v := replay.ViewOf(&a, r.Partition(hash))
 		if c.All {
-			return indented(os.Stdout, v)
+			return indented(out, v)
 		}
-		return indented(os.Stdout, v.State)
+		return indented(out, v.State)
 	})
 }
 
@@ -62,7 +62,7 @@ func (c *diffCmd) Run(ctx context.Context, log *zap.Logger) error {
 	if err != nil {
 		return err
 	}
-	return c.on(ctx, log, func(r *replay.Reader, hash schemas.Hash) error {
+	return c.on(ctx, log, func(out io.Writer, r *replay.Reader, hash schemas.Hash) error {
 		before, after, err := c.actors(ctx, r, hash, from, to)
 		if err != nil {
 			return err
@@ -72,11 +72,11 @@ func (c *diffCmd) Run(ctx context.Context, log *zap.Logger) error {
 		case err != nil:
 			return err
 		case c.Patch:
-			return jsonLine(os.Stdout, d.Patch)
+			return jsonLine(out, d.Patch)
 		case c.JSON:
-			return indented(os.Stdout, d)
+			return indented(out, d)
 		}
-		printDifference(os.Stdout, d, "")
+		printDifference(out, d, "")
 		return nil
 	})
 }

@@ -29,8 +29,8 @@ func (c *stepCmd) Run(ctx context.Context, log *zap.Logger) error {
 	if err != nil {
 		return err
 	}
-	return c.on(ctx, log, func(r *replay.Reader, hash schemas.Hash) error {
-		w := walk{ctx: ctx, r: r, hash: hash, out: os.Stdout}
+	return c.on(ctx, log, func(out io.Writer, r *replay.Reader, hash schemas.Hash) error {
+		w := walk{ctx: ctx, r: r, hash: hash, out: out}
 		defer w.leave()
 		begin := func() error { return w.to(at) }
 		if c.At == "" {
@@ -44,7 +44,7 @@ func (c *stepCmd) Run(ctx context.Context, log *zap.Logger) error {
 		}
 		w.show()
 		signal.Reset(os.Interrupt) // what waits for a line from a terminal hears of nothing else
-		return w.run(commands(os.Stdin, os.Stdout))
+		return w.run(commands(os.Stdin, out))
 	})
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 
 	"go.uber.org/zap"
 
@@ -20,7 +19,7 @@ type whyCmd struct {
 
 // Run implements the command.
 func (c *whyCmd) Run(ctx context.Context, log *zap.Logger) error {
-	return c.with(ctx, log, func(r *replay.Reader) error {
+	return c.with(ctx, log, func(out io.Writer, r *replay.Reader) error {
 		e, err := r.Lookup(ctx, c.Event)
 		if err != nil {
 			return err
@@ -30,9 +29,9 @@ func (c *whyCmd) Run(ctx context.Context, log *zap.Logger) error {
 			return err
 		}
 		if c.JSON {
-			return indented(os.Stdout, x)
+			return indented(out, x)
 		}
-		explain(os.Stdout, x)
+		explain(out, x)
 		return nil
 	})
 }
