@@ -31,6 +31,9 @@ var errNoCode = &wire.Error{Group: "history", Code: "no_code",
 var errNoArchive = &wire.Error{Group: "history", Code: "no_archive",
 	Message: "This gateway has no archive: start it with --archive and a directory (ACTORLOG_ARCHIVE), or run actorlog archive where one is."}
 
+var errNoProjection = &wire.Error{Group: "projection", Code: "none",
+	Message: "This gateway knows of no projection: start it with --clickhouse, or ask a projector, at its --ops-listen."}
+
 // served is a handler of somebody else's, until the client goes away or the gateway drains; without one, an error that says who has it.
 func (g *Gateway) served(h http.Handler, missing *wire.Error) gin.HandlerFunc {
 	return func(c *gin.Context) {
@@ -69,6 +72,11 @@ func (g *Gateway) adminRoutes(e *gin.Engine) {
 	verify := g.served(g.cfg.Verify, errNoCode)
 	routes.POST("/verify", verify)
 	routes.POST("/verify/*actor", verify)
+	projection := g.served(g.cfg.Projection, errNoProjection)
+	routes.GET("/projection", projection)
+	routes.POST("/projection/rebuild", projection)
+	routes.POST("/projection/:build/switch", projection)
+	routes.POST("/projection/:build/drop", projection)
 	routes.POST("/archive", g.served(g.cfg.Archive, errNoArchive))
 
 	debug := e.Group("/debug/pprof", g.admin)

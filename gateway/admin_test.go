@@ -122,10 +122,12 @@ func TestAdmin_NotHere(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, config(func(c *gateway.Config) { c.Loopback = true }))
 	for path, want := range map[string]string{
-		"POST /admin/verify?all=true":  "501 history.no_code",
-		"POST /admin/verify/counter/x": "501 history.no_code",
-		"POST /admin/archive":          "501 history.no_archive",
-		"GET /admin/verify/counter/x":  "405 actor.method_not_allowed",
+		"POST /admin/verify?all=true":     "501 history.no_code",
+		"POST /admin/verify/counter/x":    "501 history.no_code",
+		"GET /admin/projection":           "501 projection.none",
+		"POST /admin/projection/2/switch": "501 projection.none",
+		"POST /admin/archive":             "501 history.no_archive",
+		"GET /admin/verify/counter/x":     "405 actor.method_not_allowed",
 	} {
 		method, target, _ := strings.Cut(path, " ")
 		require.Equal(t, want, w.do(method, target, "").failure(), path)

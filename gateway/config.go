@@ -128,6 +128,8 @@ type Config struct {
 	Verify http.Handler
 	// Archive serves /admin/archive: fills the archive that stands before the log of the client. eventlog/archive.Handler makes one. Default: it is answered 501.
 	Archive http.Handler
+	// Projection serves /admin/projection: the builds of the projection in ClickHouse. projection/chsink.Handler makes one. Default: it is answered 501.
+	Projection http.Handler
 	// Audit answers the questions of /admin/audit. Default: nobody does, and there are no such routes.
 	Audit audit.Store
 	// Loopback says that the gateway can be reached by this machine alone.

@@ -109,7 +109,7 @@ func TestOpenAPI_Routes(t *testing.T) {
 func TestOpenAPI_Parameters(t *testing.T) {
 	t.Parallel()
 	var files []string
-	for _, served := range []string{"*.go", "../replay/gate/serve.go", "../replay/operate/*.go"} {
+	for _, served := range []string{"*.go", "../replay/gate/serve.go", "../replay/operate/*.go", "../projection/chsink/serve.go"} {
 		some, err := filepath.Glob(served)
 		require.NoError(t, err)
 		require.NotEmpty(t, some)

@@ -2,16 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"text/tabwriter"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/actorlog/actorlog/cmd/internal/app"
-	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/projection/chsink"
 )
 
@@ -31,32 +30,6 @@ func open(c app.ClickHouse, log *zap.Logger, do func(*chsink.DB) error) error {
 	return do(db)
 }
 
-// lag is how far the builds are behind the log.
-type lag struct {
-	projected, behind int64
-}
-
-func lagOf(ctx context.Context, db *chsink.DB, l eventlog.Log, build uint32) (lag, error) {
-	places, err := db.Places(ctx, build)
-	if err != nil {
-		return lag{}, err
-	}
-	next := make(map[int32]int64, len(places))
-	for _, p := range places {
-		next[p.Shard] = p.Next
-	}
-	var sum lag
-	for shard := range l.Partitions() {
-		start, end, err := l.Bounds(ctx, eventlog.Events, shard)
-		if err != nil {
-			return lag{}, fmt.Errorf("asking for the end of events[%d]: %w", shard, err)
-		}
-		sum.projected += next[shard]
-		sum.behind += max(end-max(next[shard], start), 0)
-	}
-	return sum, nil
-}
-
 type projectionStatus struct {
 	app.Brokers    `group:"Brokers"`
 	app.Topics     `group:"Brokers"`
@@ -66,34 +39,23 @@ type projectionStatus struct {
 // Run implements the command.
 func (c *projectionStatus) Run(ctx context.Context, log *zap.Logger) error {
 	return open(c.ClickHouse, log, func(db *chsink.DB) error {
-		builds, err := db.Builds(ctx)
-		if err != nil {
-			return err
-		}
-		l, err := c.Brokers.OpenExisting(ctx, c.Topics, log)
+		l, err := c.Brokers.Open(ctx, c.Topics, "cli", log)
 		if err != nil {
 			return err
 		}
 		defer l.Close()
+		builds, err := db.Status(ctx, l)
+		if err != nil {
+			return err
+		}
 		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(w, "BUILD\tSHOWN\tSCHEMA\tPROJECTED\tBEHIND\tLOG")
 		for _, b := range builds {
-			sum, err := lagOf(ctx, db, l, b.Number)
-			if err != nil {
-				return err
-			}
-			shown, of := "", "this one"
-			if b.Current {
+			shown := ""
+			if b.Shown {
 				shown = "yes"
 			}
-			switch b.Log {
-			case "":
-				of = "not begun"
-			case l.Identity():
-			default:
-				of = "another one"
-			}
-			fmt.Fprintf(w, "%d\t%s\t%d\t%d\t%d\t%s\n", b.Number, shown, b.Schema, sum.projected, sum.behind, of)
+			fmt.Fprintf(w, "%d\t%s\t%d\t%d\t%d\t%s\n", b.Build, shown, b.Schema, b.Projected, b.Behind, b.Log)
 		}
 		return w.Flush()
 	})
@@ -124,14 +86,14 @@ func (c *projectionRebuild) Run(ctx context.Context, log *zap.Logger) error {
 		}
 		defer l.Close()
 		for {
-			sum, err := lagOf(ctx, db, l, number)
+			b, err := db.StatusOf(ctx, l, number)
 			if err != nil {
 				return err
 			}
-			if sum.behind == 0 {
+			if b.Behind == 0 {
 				break
 			}
-			log.Info("waiting", zap.Int64("projected", sum.projected), zap.Int64("behind", sum.behind))
+			log.Info("waiting", zap.Int64("projected", b.Projected), zap.Int64("behind", b.Behind))
 			select {
 			case <-time.After(time.Second):
 			case <-ctx.Done():
@@ -142,16 +104,15 @@ func (c *projectionRebuild) Run(ctx context.Context, log *zap.Logger) error {
 		if !c.Switch {
 			return nil
 		}
-		return switchTo(ctx, db, number)
+		return switched(number, db.Switch(ctx, number))
 	})
 }
 
-func switchTo(ctx context.Context, db *chsink.DB, number uint32) error {
-	if err := db.Switch(ctx, number); err != nil {
-		return err
+func switched(number uint32, err error) error {
+	if err == nil {
+		fmt.Printf("The views show build %d.\n", number)
 	}
-	fmt.Printf("The views show build %d.\n", number)
-	return nil
+	return err
 }
 
 type projectionSwitch struct {
@@ -162,31 +123,21 @@ type projectionSwitch struct {
 	Force          bool   `help:"Even if it is behind the log."`
 }
 
-// maxBehind is how many records a build may be behind to count as caught up: the log goes on meanwhile.
-const maxBehind = 10_000
-
 // Run implements the command.
 func (c *projectionSwitch) Run(ctx context.Context, log *zap.Logger) error {
 	return open(c.ClickHouse, log, func(db *chsink.DB) error {
 		if c.Force {
-			return switchTo(ctx, db, c.Build)
+			return switched(c.Build, db.Switch(ctx, c.Build))
 		}
-		if err := db.Exists(ctx, c.Build); err != nil {
-			return err
-		}
-		l, err := c.Brokers.OpenExisting(ctx, c.Topics, log)
+		l, err := c.Brokers.Open(ctx, c.Topics, "cli", log)
 		if err != nil {
 			return err
 		}
 		defer l.Close()
-		sum, err := lagOf(ctx, db, l, c.Build)
-		if err != nil {
-			return err
+		if err = db.SwitchTo(ctx, l, c.Build); errors.Is(err, chsink.ErrBehind) || errors.Is(err, chsink.ErrOtherLog) {
+			return fmt.Errorf("%w (--force)", err)
 		}
-		if sum.behind > maxBehind {
-			return fmt.Errorf("build %d is %s records behind the log: wait until it has caught up, or give --force", c.Build, strconv.FormatInt(sum.behind, 10))
-		}
-		return switchTo(ctx, db, c.Build)
+		return switched(c.Build, err)
 	})
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/eventlog/archive"
 	"github.com/actorlog/actorlog/gateway"
+	"github.com/actorlog/actorlog/projection/chsink"
 	"github.com/actorlog/actorlog/replay/erase"
 	"github.com/actorlog/actorlog/replay/operate"
 )
@@ -176,6 +177,7 @@ func (g Gateway) Run(ctx context.Context, brokers eventlog.Log, l net.Listener, 
 			return err
 		}
 		defer db.Close()
+		cfg.Projection = chsink.Handler(db, brokers)
 		cfg.Audit, erasing.Projection = overClickHouse(db, brokers, log), db
 	}
 	if a := archiveOf(brokers); a != nil {

@@ -28,6 +28,7 @@ func (p Projector) Run(ctx context.Context, brokers eventlog.Log, db *chsink.DB,
 	if err := f.register(process.Metrics.Registerer()); err != nil {
 		return err
 	}
+	process.Serve("projection", chsink.Handler(db, brokers))
 	defer f.wait()
 	prepared, told := false, time.Time{}
 	for {
