@@ -41,6 +41,9 @@ type settings struct {
 	stormCalm    time.Duration
 	// costActions, costActors, costSockets are how many the costs are measured of.
 	costActions, costActors, costSockets int
+	// clickhouse is the address of one; projected is how many records are carried into it.
+	clickhouse string
+	projected  int
 }
 
 func (s *settings) wants(name string) bool { return s.run.MatchString(name) }
@@ -88,13 +91,14 @@ func command(ctx context.Context, args []string) (err error) {
 	var (
 		s          settings
 		asJSON     = flags.Bool("json", false, "print one JSON object a line instead of tables")
-		pattern    = flags.String("run", "", "measure only what this regular expression matches: two-hop/1, in-process/16, http/256, websocket/2048, fold, recovery, past, memory/100000, fanout, overload, neighbours, storm, log-bytes, awake-memory, socket-memory, failover/calls, take-over/1000, ...")
+		pattern    = flags.String("run", "", "measure only what this regular expression matches: two-hop/1, in-process/16, http/256, websocket/2048, fold, recovery, past, memory/100000, fanout, overload, neighbours, storm, log-bytes, awake-memory, socket-memory, failover/calls, take-over/1000, projection, ...")
 		callers    = flags.String("callers", "1,16,256,2048", "numbers of callers, separated by commas")
 		cpuProfile = flags.String("cpuprofile", "", "write a CPU profile of the run to this file")
 		memProfile = flags.String("memprofile", "", "write a profile of all allocations of the run to this file")
 	)
 	flags.BoolVar(&s.short, "short", false, "smaller sizes and shorter cells: ends within 40 seconds")
 	flags.DurationVar(&s.duration, "duration", 0, "how long each number of callers calls each way, in five rounds (default 5s; with -short 600ms, in one)")
+	flags.StringVar(&s.clickhouse, "clickhouse", os.Getenv("ACTORLOG_TEST_CLICKHOUSE"), "host:port of the native protocol of a ClickHouse, for projection; it is given a database that is dropped at the end")
 	flags.StringVar(&s.data, "data", "", "directory to keep the broker's files in, as DIR/files, until the end (default: a temporary one)")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -155,9 +159,11 @@ func (s *settings) size() {
 	s.overloadFor = 8 * time.Second
 	s.stormSockets, s.stormCalm = 10_000, 5*time.Second
 	s.costActions, s.costActors, s.costSockets = 200_000, 100_000, 5000
+	s.projected = 300_000
 	duration := 5 * time.Second
 	if s.short {
 		s.costActions, s.costActors, s.costSockets = 10_000, 10_000, 500
+		s.projected = 30_000
 		s.overloadFor = 600 * time.Millisecond
 		duration = 600 * time.Millisecond
 		s.rounds, s.warmUp = 1, 150*time.Millisecond
@@ -190,6 +196,7 @@ func (b *bench) all(ctx context.Context) error {
 		{"looking at the past", b.past},
 		{"hibernated actors", b.memory},
 		{"what a plan needs to know", b.costs},
+		{"the projection", b.projection},
 		{"overload", b.overload},
 		{"failover", b.failover},
 	} {

@@ -204,6 +204,9 @@ func (r *report) ratios() []ratio {
 			add("events a second, verify / raw consume")(verify.EventsPerS/raw.EventsPerS, 0, 0)
 		}
 	}
+	if plain, all := r.find("plain-insert", nil), r.find("projector", nil); plain != nil && all != nil {
+		add("events a second, projector / plain insert of the same events")(all.EventsPerS/plain.EventsPerS, 0.5, 0)
+	}
 	for _, way := range []struct{ name, read, what string }{
 		{"past-fold", "past-read", "a fold of all its actors"},
 		{"past-head", "past-read", "the state of an actor now"},
@@ -298,6 +301,9 @@ func (r *report) finish() {
 	r.section("Reading events from the log", []string{"raw-consume", "tail", "fold", "verify", "audit"},
 		[]string{"", "events", "events/s"},
 		func(c *result) []any { return []any{c.Name, *c.Events, number(c.EventsPerS)} })
+	r.section("Events into ClickHouse", []string{"plain-insert", "projector"},
+		[]string{"", "events", "events/s", "us of processor per event"},
+		func(c *result) []any { return []any{c.Name, *c.Events, number(c.EventsPerS), c.CPUus} })
 	r.section("Looking at the past, in one shard", []string{"past-read", "past-fold", "past-head", "past-read-half", "past-middle", "past-chain", "past-newest"},
 		[]string{"", "events", "took", "events/s"},
 		func(c *result) []any { return []any{c.Name, *c.Events, us(c.P50us), number(c.EventsPerS)} })

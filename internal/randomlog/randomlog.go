@@ -26,6 +26,8 @@ type Writer struct {
 	Counted int
 	// Readable says that no record is written that cannot be decoded.
 	Readable bool
+	// Lasting says that no actor is erased.
+	Lasting bool
 	// Large is how many bytes of text are in each action's arguments besides. Default: none.
 	Large int
 
@@ -124,7 +126,7 @@ func (w *Writer) Write(n int) {
 			step := &actorlogv1.Step{Ref: s.ref, Epoch: s.epoch, Actor: w.name(a), Name: "pay", ResultJson: []byte("1"), TimeUnixMs: w.now}
 			w.record(a.shard, schemas.TypeStep, a.Hash[:], step, s.place)
 		case 6:
-			if w.chance(20) {
+			if w.chance(20) && !w.Lasting {
 				w.erase(a)
 				break
 			}

@@ -257,6 +257,11 @@ func (db *DB) Drop(ctx context.Context, number uint32) error {
 	return nil
 }
 
+// DropDatabase drops all that there is.
+func (db *DB) DropDatabase(ctx context.Context) error {
+	return db.exec(ctx, db.fill("DROP DATABASE {db} SYNC", 0))
+}
+
 // migrate runs the migrations that a build has not had, and sets how long its rows are kept.
 func (db *DB) migrate(ctx context.Context, b Build) error {
 	files, err := fs.Glob(db.files, "migrations/[0-9]*.sql")

@@ -172,6 +172,15 @@ func (s *Sink) erase(ctx context.Context, e projection.Erasure) error {
 	return s.db.erase(ctx, s.build, e.Actor, e.Position)
 }
 
+// Prepared is a plain insert of events, whose blocks are made: for measuring what a projection takes besides.
+func (s *Sink) Prepared(events []projection.Event) func(context.Context) error {
+	c := newEventColumns()
+	for i := range events {
+		c.append(&events[i])
+	}
+	return func(ctx context.Context) error { return s.insert(ctx, "events", s.intoEvents, c.input) }
+}
+
 func placeColumns(places []projection.Place) proto.Input {
 	var (
 		shard             proto.ColInt32
