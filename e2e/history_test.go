@@ -189,6 +189,7 @@ func tellHistory(t *testing.T, b process.Brokers) {
 	require.Error(t, cut.Wait(), "it was killed by the closed pipe, and did not follow for ever")
 
 	h.wrong(all[0].Position)
+	h.full()
 	h.causes()
 	h.forks()
 	h.files()
@@ -397,4 +398,19 @@ func (h teller) undoes() {
 	require.JSONEq(h, `{"count":2}`, count())
 	h.refused("there is nothing to restore", "undo", "counter", "oops", "--to", "-1")
 	require.Contains(h, h.must("verify", "counter", "oops"), "0 different")
+}
+
+// What cannot be printed is an error, and not an answer that looks whole.
+func (h teller) full() {
+	h.Helper()
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		return // there is none on this system
+	}
+	defer full.Close()
+	for _, args := range [][]string{{"history"}, {"history", "--json"}, {"state"}, {"diff"}} {
+		cmd := exec.CommandContext(h.Context(), process.Path(h.T, "actorlog"), slices.Concat(args, h.brokers, []string{"counter", "other"})...)
+		cmd.Stdout = full
+		require.Error(h, cmd.Run(), "%q", args)
+	}
 }

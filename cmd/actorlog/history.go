@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +24,9 @@ type historyCmd struct {
 	Follow bool      `short:"f" help:"Go on with what happens from now on."`
 	JSON   bool      `name:"json" help:"JSON lines."`
 }
+
+// flushAt is how many bytes of a history are printed at once.
+const flushAt = 32 << 10
 
 // Run implements the command.
 func (c *historyCmd) Run(ctx context.Context, log *zap.Logger) error {
@@ -49,8 +52,11 @@ func (c *historyCmd) Run(ctx context.Context, log *zap.Logger) error {
 		}
 	}
 	return c.on(ctx, log, func(out io.Writer, r *replay.Reader, hash schemas.Hash) error {
-		buffered := bufio.NewWriter(out)
-		defer buffered.Flush()
+		var printed bytes.Buffer // whole events, so that a bar is never in the middle of one
+		flush := func() error {
+			_, err := printed.WriteTo(out)
+			return err
+		}
 		if c.Follow {
 			if err := c.waits(ctx, r, hash); err != nil {
 				return err
@@ -62,24 +68,26 @@ func (c *historyCmd) Run(ctx context.Context, log *zap.Logger) error {
 				if c.Follow && ctx.Err() != nil {
 					return nil // there is no other end
 				}
-				buffered.Flush()
+				if failed := flush(); failed != nil {
+					return failed
+				}
 				return cutOff(err)
 			}
 			n++
 			if c.JSON {
-				err = jsonLine(buffered, v)
+				err = jsonLine(&printed, v)
 			} else {
-				printEntry(buffered, v)
+				printEntry(&printed, v)
 			}
-			if err == nil && c.Follow {
-				err = buffered.Flush()
+			if err == nil && (c.Follow || printed.Len() >= flushAt) {
+				err = flush()
 			}
 			if err != nil {
 				return err
 			}
 		}
 		if n > 0 {
-			return nil
+			return flush()
 		}
 		return c.known(ctx, r, hash)
 	})

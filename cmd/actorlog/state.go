@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -76,8 +77,10 @@ func (c *diffCmd) Run(ctx context.Context, log *zap.Logger) error {
 		case c.JSON:
 			return indented(out, d)
 		}
-		printDifference(out, d, "")
-		return nil
+		var text bytes.Buffer
+		printDifference(&text, d, "")
+		_, err = text.WriteTo(out)
+		return err
 	})
 }
 

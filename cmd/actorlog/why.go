@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -31,8 +32,10 @@ func (c *whyCmd) Run(ctx context.Context, log *zap.Logger) error {
 		if c.JSON {
 			return indented(out, x)
 		}
-		explain(out, x)
-		return nil
+		var text bytes.Buffer
+		explain(&text, x)
+		_, err = text.WriteTo(out)
+		return err
 	})
 }
 
