@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -167,4 +168,20 @@ func TestArrow(t *testing.T) {
 			require.Equal(t, byte('q'), rest, sent)
 		}
 	}
+}
+
+// What was interrupted is not done, whatever its error; what was not, fails or not as it does.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	going := t.Context()
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, interrupted(over, nil, "no"))
+	require.ErrorIs(t, interrupted(going, os.ErrExist, "no"), os.ErrExist)
+	err := interrupted(over, fmt.Errorf("reading: %w", context.Canceled), "there is no file")
+	require.EqualError(t, err, "there is no file")
+	require.NotErrorIs(t, err, context.Canceled, "which ends a server in peace")
+	var status interface{ ExitStatus() int }
+	require.ErrorAs(t, err, &status)
+	require.Equal(t, 130, status.ExitStatus())
 }
