@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -25,12 +26,21 @@ func (c *backupCmd) Run(ctx context.Context, log *zap.Logger) error {
 		return err
 	}
 	defer l.Close()
-	m, err := backup.Write(ctx, l, c.Dir, backup.Options{Progress: copied})
+	from, keys := below(l)
+	m, err := backup.Write(ctx, from, c.Dir, backup.Options{Progress: copied, Keys: keys})
 	if err != nil {
 		return err
 	}
 	fmt.Printf("Copied %d records of %d shards into %s.\n", records(m), m.Partitions, c.Dir)
 	return nil
+}
+
+// below is the log as it is kept, and whether there may be keys in it.
+func below(l eventlog.Log) (eventlog.Log, bool) {
+	if s, ok := l.(app.Sealed); ok {
+		return s.Plain, true
+	}
+	return l, false
 }
 
 type restoreCmd struct {
@@ -54,14 +64,21 @@ func (c *restoreCmd) Run(ctx context.Context, log *zap.Logger) error {
 		return err
 	}
 	defer l.Close()
+	to, keys := below(l)
+	if m.Keyed() && !keys {
+		return errors.New("the backup has keys of sealed records: give the master key, so that the topics have a place for them (--seal-key-file, or ACTORLOG_SEAL_KEY)")
+	}
 	opt := backup.Options{Progress: copied}
 	for _, name := range c.Without {
 		opt.Without = append(opt.Without, map[string]eventlog.Topic{"actions": eventlog.Actions, "snapshots": eventlog.Snapshots}[name])
 	}
-	if m, err = backup.Restore(ctx, c.Dir, l, opt); err != nil {
+	if m, err = backup.Restore(ctx, c.Dir, to, opt); err != nil {
 		return err
 	}
 	fmt.Printf("Restored %d records of %d shards, as they were at %s.\n", records(m), m.Partitions, m.Time.Format("2006-01-02 15:04:05 MST"))
+	if m.Keyed() {
+		fmt.Println("Who was erased after that lives again: erase them again, before gateways and workers serve clients.")
+	}
 	return nil
 }
 

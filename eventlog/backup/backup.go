@@ -28,14 +28,14 @@ var ErrExists = errors.New("there is a backup in the directory")
 // ErrDamaged says that a backup is not what was written.
 var ErrDamaged = errors.New("the backup is damaged")
 
-// ErrSealed says that records are sealed. A backup does not have their keys, without which they cannot be read, and must not have them unsealed, or nobody could be erased from it.
-var ErrSealed = errors.New("there are sealed records, whose keys this backup would not have: copy the topics with the brokers' tools, that of keys among them")
+// ErrSealed says that records are sealed, and the backup would not have their keys, without which they cannot be read. It must not have them unsealed, or nobody could be erased from it.
+var ErrSealed = errors.New("there are sealed records, whose keys this backup would not have: give the master key (--seal-key-file), and it has them, wrapped")
 
 const manifestName = "manifest.json"
 
 // Manifest says what a backup has.
 type Manifest struct {
-	// Version of the format: 1.
+	// Version of the format: 1, or 2 with keys.
 	Version int `json:"version"`
 	// Log is the identity of the log, and Time when the copy was begun.
 	Log        string    `json:"log"`
@@ -60,7 +60,19 @@ type File struct {
 }
 
 // order in which topics are copied; see the package comment.
-var order = []eventlog.Topic{eventlog.Snapshots, eventlog.Events, eventlog.Actions}
+func (m *Manifest) order() []eventlog.Topic {
+	topics := []eventlog.Topic{eventlog.Snapshots, eventlog.Events, eventlog.Actions}
+	if m.Keyed() {
+		topics = append(topics, eventlog.Keys)
+	}
+	return topics
+}
+
+// Keyed says whether the backup has keys of sealed records, wrapped by the master key.
+func (m *Manifest) Keyed() bool { return m.Version >= keyedVersion }
+
+// plainVersion and keyedVersion are the versions of the format.
+const plainVersion, keyedVersion = 1, 2
 
 // Options of [Write] and [Restore].
 type Options struct {
@@ -69,20 +81,25 @@ type Options struct {
 	// Without topics, for Restore: nothing is restored of them but how far they had come. Of actions that is what was asked and not answered; of
 	// snapshots, time: all events are folded.
 	Without []eventlog.Topic
+	// Keys, for Write: copy the keys of sealed records too, as they are kept; the log is then the one below that which unseals. Default: sealed records are refused.
+	Keys bool
 }
 
 // Write copies a log into a directory, which is made if it is not there. ErrExists when it has a backup.
 func Write(ctx context.Context, l eventlog.Log, dir string, opt Options) (Manifest, error) {
-	m := Manifest{Version: 1, Log: l.Identity(), Time: time.Now().UTC(), Partitions: l.Partitions()}
+	m := Manifest{Version: plainVersion, Log: l.Identity(), Time: time.Now().UTC(), Partitions: l.Partitions()}
+	if opt.Keys {
+		m.Version = keyedVersion
+	}
 	if _, err := os.Stat(filepath.Join(dir, manifestName)); err == nil {
 		return m, fmt.Errorf("%w: %s; take another directory", ErrExists, dir)
 	}
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return m, err
 	}
-	for _, t := range order {
+	for _, t := range m.order() {
 		for p := range l.Partitions() {
-			f, err := write(ctx, l, dir, t, p)
+			f, err := write(ctx, l, dir, t, p, opt.Keys)
 			if err != nil {
 				return m, fmt.Errorf("copying %s[%d]: %w", t, p, err)
 			}
@@ -105,10 +122,16 @@ func Write(ctx context.Context, l eventlog.Log, dir string, opt Options) (Manife
 	})
 }
 
-func write(ctx context.Context, l eventlog.Log, dir string, t eventlog.Topic, p int32) (f File, err error) {
+func write(ctx context.Context, l eventlog.Log, dir string, t eventlog.Topic, p int32, keys bool) (f File, err error) {
 	f = File{Name: fmt.Sprintf("%s-%05d.zst", t, p), Topic: t.String(), Partition: p}
 	if f.Start, f.End, err = l.Bounds(ctx, t, p); err != nil {
 		return f, err
+	}
+	copied := func(*eventlog.Record) bool { return true }
+	if t == eventlog.Keys {
+		if copied, err = living(ctx, l, &f); err != nil {
+			return f, err
+		}
 	}
 	sum := sha256.New()
 	err = replace(filepath.Join(dir, f.Name), func(w io.Writer) error {
@@ -117,8 +140,11 @@ func write(ctx context.Context, l eventlog.Log, dir string, t eventlog.Topic, p 
 			return err
 		}
 		err = eventlog.Scan(ctx, l, t, p, f.Start, f.End, func(r *eventlog.Record) error {
+			if !copied(r) {
+				return nil
+			}
 			f.Records++
-			if slices.ContainsFunc(r.Headers, func(h eventlog.Header) bool { return h.Key == schemas.HeaderSealed }) {
+			if !keys && slices.ContainsFunc(r.Headers, func(h eventlog.Header) bool { return h.Key == schemas.HeaderSealed }) {
 				return ErrSealed
 			}
 			m := &actorlogv1.ArchivedRecord{Offset: r.Offset, Key: r.Key, Value: r.Value}
@@ -132,6 +158,22 @@ func write(ctx context.Context, l eventlog.Log, dir string, t eventlog.Topic, p 
 	})
 	f.SHA256 = hex.EncodeToString(sum.Sum(nil))
 	return f, err
+}
+
+// living returns which records of a partition of keys are copied: of each key that was not destroyed, the last one. So a backup never has a key that was destroyed before it was begun, though brokers that
+// have not compacted the topic yet may.
+func living(ctx context.Context, l eventlog.Log, f *File) (func(*eventlog.Record) bool, error) {
+	last := make(map[string]int64)
+	err := eventlog.Scan(ctx, l, eventlog.Keys, f.Partition, f.Start, f.End, func(r *eventlog.Record) error {
+		if last[string(r.Key)] = r.Offset; r.Value == nil {
+			delete(last, string(r.Key))
+		}
+		return nil
+	})
+	return func(r *eventlog.Record) bool {
+		at, ok := last[string(r.Key)]
+		return ok && at == r.Offset
+	}, err
 }
 
 // replace writes a file whole, or not at all.
@@ -161,9 +203,10 @@ func Open(dir string) (Manifest, error) {
 	if err := json.Unmarshal(text, &m); err != nil {
 		return m, fmt.Errorf("%w: its manifest: %w", ErrDamaged, err)
 	}
-	if m.Version != 1 {
-		return m, fmt.Errorf("the backup in %s is of version %d of the format; this release reads version 1", dir, m.Version)
+	if m.Version != plainVersion && m.Version != keyedVersion {
+		return m, fmt.Errorf("the backup in %s is of version %d of the format; this release reads versions 1 and 2", dir, m.Version)
 	}
+	order := m.order()
 	if len(m.Files) != len(order)*int(m.Partitions) {
 		return m, fmt.Errorf("%w: its manifest names %d files for %d partitions", ErrDamaged, len(m.Files), m.Partitions)
 	}

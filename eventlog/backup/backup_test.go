@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,8 +15,10 @@ import (
 	"github.com/actorlog/actorlog/eventlog"
 	"github.com/actorlog/actorlog/eventlog/backup"
 	"github.com/actorlog/actorlog/eventlog/memlog"
+	"github.com/actorlog/actorlog/eventlog/sealed"
 	"github.com/actorlog/actorlog/examples/counter"
 	"github.com/actorlog/actorlog/schemas"
+	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
 
 // called is a world whose counters were called, with checkpoints, and expired actions.
@@ -158,4 +161,72 @@ func TestWrite_RefusesSealedRecords(t *testing.T) {
 	c.Inject(eventlog.Events, 0, eventlog.Record{Key: []byte("k"), Value: []byte("v"), Headers: []eventlog.Header{{Key: schemas.HeaderSealed}}})
 	_, err := backup.Write(t.Context(), l, t.TempDir(), backup.Options{})
 	require.ErrorIs(t, err, backup.ErrSealed)
+}
+
+// A backup of sealed records has their keys, but not those that were destroyed, and not the master key; restored, each record opens with its key, or is erased. What is erased afterwards is in it.
+func TestBackup_Sealed(t *testing.T) {
+	t.Parallel()
+	masters := func(digit string) sealed.Masters {
+		m, err := sealed.ParseMasters(strings.Repeat(digit, 64))
+		require.NoError(t, err)
+		return m
+	}
+	over := func(c *memlog.Cluster, m sealed.Masters) (*sealed.Log, *memlog.Log) {
+		inner := c.Client()
+		l, err := sealed.Open(t.Context(), inner, m, "user")
+		require.NoError(t, err)
+		t.Cleanup(func() {
+			l.Close()
+			inner.Close()
+		})
+		return l, inner
+	}
+	cluster := memlog.NewCluster(1)
+	l, inner := over(cluster, masters("a"))
+	erase := func(key string) {
+		hash := schemas.HashOf("default", "user", schemas.Key{key})
+		_, err := l.Retire(t.Context(), hash)
+		require.NoError(t, err)
+		n, err := l.Destroy(t.Context(), hash)
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+	}
+	for _, key := range []string{"gone", "later", "lives"} {
+		hash := schemas.HashOf("default", "user", schemas.Key{key})
+		value, err := schemas.Encode(&actorlogv1.Action{
+			Actor: &actorlogv1.Actor{Namespace: "default", Kind: "user", Key: []string{key}},
+			Body:  &actorlogv1.Action_Invoke{Invoke: &actorlogv1.Invoke{Name: "rename", ArgsJson: []byte(`["` + key + `"]`)}},
+		})
+		require.NoError(t, err)
+		done := make(chan error, 1)
+		r := eventlog.Record{Key: hash[:], Value: value, Headers: []eventlog.Header{{Key: schemas.HeaderType, Value: []byte(schemas.TypeAction)}}}
+		l.Append(t.Context(), eventlog.Actions, r, func(_ int64, err error) { done <- err })
+		require.NoError(t, <-done)
+	}
+	erase("gone") // and the brokers have not compacted that yet
+	dir := t.TempDir()
+	m, err := backup.Write(t.Context(), inner, dir, backup.Options{Keys: true})
+	require.NoError(t, err)
+	require.True(t, m.Keyed())
+	require.EqualValues(t, 2, m.Files[3].Records, "keys that live")
+	erase("later")
+
+	restored := memlog.NewCluster(1)
+	to := restored.Client()
+	defer to.Close()
+	_, err = backup.Restore(t.Context(), dir, to, backup.Options{})
+	require.NoError(t, err)
+	read := func(m sealed.Masters) (all []string, err error) {
+		l, _ := over(restored, m)
+		return all, eventlog.Scan(t.Context(), l, eventlog.Actions, 0, 0, 3, func(r *eventlog.Record) error {
+			a, err := schemas.DecodeAs[*actorlogv1.Action](schemas.TypeAction, r.Value)
+			all = append(all, string(a.GetInvoke().GetArgsJson()))
+			return err
+		})
+	}
+	all, err := read(masters("a"))
+	require.NoError(t, err)
+	require.Equal(t, []string{schemas.Erased, `["later"]`, `["lives"]`}, all)
+	_, err = read(masters("b"))
+	require.Error(t, err, "of no use without the master key: a new one, and the old one destroyed, ends what backups have of who was erased since")
 }

@@ -13,7 +13,7 @@ import (
 // ErrNotEmpty says that there is something in the topics that were to be restored.
 var ErrNotEmpty = errors.New("the topics to restore to are not empty")
 
-// Restore fills empty topics with a backup. They must have as many partitions as it has; [replay/move] takes actors to another number afterwards. No worker and no gateway
+// Restore fills empty topics with a backup. They must have as many partitions as it has; [replay/move] takes actors to another number afterwards, and a log of the keys if it has any: one below that which unseals. No worker and no gateway
 // may run on them meanwhile. One that fails leaves topics of no use: delete them, or take another prefix.
 func Restore(ctx context.Context, dir string, l eventlog.Log, opt Options) (Manifest, error) {
 	m, err := Open(dir)
@@ -51,6 +51,15 @@ func Restore(ctx context.Context, dir string, l eventlog.Log, opt Options) (Mani
 		}
 	}
 	return m, nil
+}
+
+// filler stands where a record is not there any more, and is heeded by no reader. A compacted topic takes none without a key.
+func (f *File) filler() eventlog.Record {
+	r := eventlog.Record{Partition: f.Partition}
+	if f.topic == eventlog.Keys {
+		r.Key = []byte("filler")
+	}
+	return r
 }
 
 // underWay is how many records are appended before they are acknowledged.
@@ -91,7 +100,7 @@ func (f *File) restore(ctx context.Context, dir string, l eventlog.Log, without 
 	}
 	fill := func(to int64) error {
 		for next < to {
-			if err := put(eventlog.Record{Partition: f.Partition}); err != nil {
+			if err := put(f.filler()); err != nil {
 				return err
 			}
 		}
