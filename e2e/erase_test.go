@@ -150,4 +150,20 @@ func TestErase(t *testing.T) {
 	say(room, "another life")
 	require.Contains(t, ask("GET", "/admin/state/chatRoom/"+room, ""), "another life")
 	require.NotContains(t, answers(), secret)
+
+	// A backup has who lives, and restored it is as erased.
+	must := func(args ...string) string {
+		out, code := cli(t, args...)
+		require.Zero(t, code, "%v: %s", args, out)
+		return out
+	}
+	copied := filepath.Join(dir, "backup")
+	must(slices.Concat([]string{"backup", "--dir", copied}, brokers)...)
+	must(slices.Concat([]string{"restore", "--dir", copied, "--prefix", "restored"}, brokers)...)
+	restored := slices.Concat(brokers, []string{"--prefix", "restored"})
+	require.Contains(t, must(slices.Concat([]string{"state", "chatRoom", "other"}, restored)...), "hello")
+	history := must(slices.Concat([]string{"history", "chatRoom", room}, restored)...)
+	require.Contains(t, history, "another life")
+	require.Contains(t, history, "$Erased")
+	require.NotContains(t, history, secret)
 }
