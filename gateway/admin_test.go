@@ -10,7 +10,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 
+	"github.com/actorlog/actorlog/actors/remote"
+	"github.com/actorlog/actorlog/audit"
+	"github.com/actorlog/actorlog/docs"
 	"github.com/actorlog/actorlog/gateway"
 	"github.com/actorlog/actorlog/gateway/wire"
 )
@@ -218,4 +222,40 @@ func TestAdminGateway(t *testing.T) {
 	require.Equal(t, 16384, g.Limits["pendingRequests"])
 	w.worker.release("it")
 	<-done
+}
+
+// Whatever the document has below /admin, and the metrics, is for operators alone.
+func TestAdmin_EveryRouteIsForOperators(t *testing.T) {
+	t.Parallel()
+	var doc struct {
+		Paths map[string]map[string]any
+	}
+	require.NoError(t, yaml.Unmarshal(docs.OpenAPI, &doc))
+	const token = "the token of this test"
+	everything := func(c *gateway.Config) {
+		reached := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { panic(r.URL.Path + " was reached") })
+		c.Verify, c.Archive, c.Projection, c.Metrics = reached, reached, reached, reached
+		c.Operate = func(*remote.Client) http.Handler { return reached }
+		c.Audit = struct{ audit.Store }{}
+	}
+	withToken := newWorld(t, config(everything), config(func(c *gateway.Config) {
+		c.Loopback, c.AdminTokens = true, func() gateway.AdminTokens { return gateway.AdminTokens{token} }
+	}))
+	everywhere := newWorld(t, config(everything))
+	n := 0
+	for path, operations := range doc.Paths {
+		if !strings.HasPrefix(path, "/admin/") && path != "/metrics" {
+			continue
+		}
+		path = strings.NewReplacer("{kind}", "counter", "{key}", "x", "{position}", "0:1", "{build}", "1").Replace(path)
+		require.NotContains(t, path, "{")
+		for method := range operations {
+			n++
+			method = strings.ToUpper(method)
+			require.Equal(t, "401 auth.unauthorized", withToken.do(method, path, "").failure(), method+path)
+			require.Equal(t, "401 auth.unauthorized", withToken.do(method, path, "", header{"Authorization": "Bearer another token of ours"}).failure(), method+path)
+			require.Equal(t, "403 auth.forbidden", everywhere.do(method, path, "").failure(), method+path)
+		}
+	}
+	require.Greater(t, n, 30)
 }
