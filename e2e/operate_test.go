@@ -124,6 +124,29 @@ func TestOperate(t *testing.T) {
 	}
 	post("increment", "3", "00-"+trace+"-b7ad6b7169203331-01")
 
+	// What it did is run again by the worker, for whoever has the token, and by no gateway.
+	admin := func(address, path, token string) (int, string) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+path, nil)
+		require.NoError(t, err)
+		if token != "" {
+			req.Header.Set("Authorization", "Bearer "+token)
+		}
+		resp, err := process.Client.Do(req)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return resp.StatusCode, string(body)
+	}
+	status, body := admin(ops, "/admin/verify/counter/org/42", canary)
+	require.Equal(t, http.StatusOK, status, body)
+	require.Contains(t, body, `"clean":true,"actors":1,"actorsDiffering":0,"outcomes":1,"same":1`)
+	status, _ = admin(ops, "/admin/verify/counter/org/42", "")
+	require.Equal(t, http.StatusUnauthorized, status)
+	status, body = admin(listen, "/admin/verify/counter/org/42", canary)
+	require.Equal(t, http.StatusNotImplemented, status)
+	require.Contains(t, body, "--ops-listen")
+
 	// Actors.
 	require.Contains(t, must("actors", "list", "--kind", "counter"), "org/42")
 	require.Contains(t, must("actors", "show", "counter", "org", "42"), `"count": 3`)

@@ -39,6 +39,8 @@ const operator = "operator"
 type Config struct {
 	// Erase is what erasures follow through besides the topics. Of its fields, requests say the canary, and whom.
 	Erase erase.Options
+	// Version of the program, for files that are exported. Default: none.
+	Version string
 }
 
 // Handler serves .../fork/{kind}/{key...}, .../undo/..., .../export/..., .../import/... and .../erase/.... docs/openapi.yaml says what they take and give.
@@ -52,7 +54,7 @@ func Handler(c *remote.Client, cfg Config) http.Handler {
 			case "undo":
 				err = q.undo(w)
 			case "export":
-				err = q.export(w)
+				err = q.export(w, cfg.Version)
 			case "import":
 				err = q.take(w)
 			case "erase":
@@ -184,12 +186,12 @@ func (q *request) undo(w http.ResponseWriter) error {
 }
 
 // export sends the file. One that breaks off while it is sent is cut off, which whoever reads it finds out.
-func (q *request) export(w http.ResponseWriter) error {
+func (q *request) export(w http.ResponseWriter, version string) error {
 	to, err := replay.ParsePoint(q.URL.Query().Get("at"), time.Now())
 	if err != nil {
 		return err
 	}
-	o := file.Options{To: to}
+	o := file.Options{To: to, CodeVersion: version}
 	if o.WithoutAnswers, err = q.flag("withoutAnswers"); err != nil {
 		return err
 	}

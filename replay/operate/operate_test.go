@@ -13,6 +13,7 @@ import (
 	"github.com/actorlog/actorlog/actors/actortest"
 	"github.com/actorlog/actorlog/examples/counter"
 	"github.com/actorlog/actorlog/replay"
+	"github.com/actorlog/actorlog/replay/file"
 	"github.com/actorlog/actorlog/replay/operate"
 	"github.com/actorlog/actorlog/schemas"
 )
@@ -26,7 +27,7 @@ func TestHandler(t *testing.T) {
 			_, err := counter.Increment.Call(t.Context(), counter.Kind.GetOrCreate(w.Client, "a", "1"), i+1)
 			require.NoError(t, err)
 		}
-		h := operate.Handler(w.Client, operate.Config{})
+		h := operate.Handler(w.Client, operate.Config{Version: "v7"})
 		do := func(method, path, body string) (int, string) {
 			r := httptest.NewRecorder()
 			h.ServeHTTP(r, httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body)))
@@ -56,6 +57,10 @@ func TestHandler(t *testing.T) {
 
 		status, exported := do("GET", "/admin/export/counter/a/1?at=3&withoutAnswers=true", "")
 		require.Equal(t, 200, status)
+		written, err := file.Read(strings.NewReader(exported))
+		require.NoError(t, err)
+		require.Equal(t, "v7", written.Header().GetCodeVersion())
+		require.False(t, written.Header().GetAnswers())
 		status, body = do("POST", "/admin/import/counter/there?reason=moved&by=ann&schedules=true", exported)
 		require.Equal(t, 200, status, body)
 		require.EqualValues(t, 6, count("there"))

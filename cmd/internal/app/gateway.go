@@ -187,7 +187,9 @@ func (g Gateway) Run(ctx context.Context, brokers eventlog.Log, l net.Listener, 
 	if g.Store != "" {
 		erasing.Stores = []erase.Store{host.StoreDir(g.Store)}
 	}
-	cfg.Operate = func(c *remote.Client) http.Handler { return operate.Handler(c, operate.Config{Erase: erasing}) }
+	cfg.Operate = func(c *remote.Client) http.Handler {
+		return operate.Handler(c, operate.Config{Erase: erasing, Version: Version()})
+	}
 	tlsConfig, err := g.tls(log)
 	if err != nil {
 		return err
