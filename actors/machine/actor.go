@@ -74,6 +74,9 @@ func NewActor(hash schemas.Hash) Actor {
 // ID is the id of the latest life.
 func (a *Actor) ID() schemas.ActorID { return schemas.ActorID{Hash: a.Hash, Generation: a.Generation} }
 
+// Erased says that the key of the records which say what the actor's state was is destroyed: a placeholder stands for it.
+func (a *Actor) Erased() bool { return string(a.State) == schemas.Erased }
+
 // ErrCorrupt says that a valid outcome cannot be applied to the actor: the log, or the
 // snapshot it is applied to, is damaged. The actor cannot be used; others can.
 var ErrCorrupt = errors.New("history cannot be applied")

@@ -20,8 +20,10 @@ import (
 	"github.com/actorlog/actorlog/eventlog/memlog"
 	"github.com/actorlog/actorlog/eventlog/sealed"
 	"github.com/actorlog/actorlog/projection"
+	"github.com/actorlog/actorlog/replay"
 	"github.com/actorlog/actorlog/replay/erase"
 	"github.com/actorlog/actorlog/replay/operate"
+	"github.com/actorlog/actorlog/replay/restore"
 	"github.com/actorlog/actorlog/schemas"
 	actorlogv1 "github.com/actorlog/actorlog/schemas/actorlog/v1"
 )
@@ -183,6 +185,14 @@ func TestErase(t *testing.T) {
 		require.Zero(t, kept(t, &over, place).Canary, place)
 	}
 	require.Positive(t, over.Keys.Awaiting)
+	// What it was cannot be brought back, nor copied.
+	reader, first := replay.NewReader(log, replay.Options{}), replay.Point{Number: 1}
+	_, err = restore.Undo(t.Context(), caller, reader, whom("new").Hash, first, restore.Options{})
+	require.ErrorIs(t, err, restore.ErrNothing)
+	require.ErrorContains(t, err, "erased")
+	_, err = restore.Fork(t.Context(), caller, reader, whom("new").Hash, first, restore.Target{Key: schemas.Key{"copy"}}, restore.Options{})
+	require.ErrorIs(t, err, restore.ErrNothing)
+	require.ErrorContains(t, err, "erased")
 
 	_, err = write.Call(t.Context(), notes.GetOrCreate(caller, "new"), "another life")
 	require.NoError(t, err)

@@ -38,7 +38,7 @@ type Options struct {
 	Force bool
 }
 
-// ErrNothing says that there is nothing to restore: the actor did not live at that point, or nothing has changed since.
+// ErrNothing says that there is nothing to restore: the actor did not live at that point, what it was then was erased, or nothing has changed since.
 var ErrNothing = errors.New("there is nothing to restore")
 
 var errUnknown = fmt.Errorf("%w: nothing is known of the actor", ErrNothing)
@@ -84,6 +84,8 @@ func Fork(ctx context.Context, c *remote.Client, r *replay.Reader, from schemas.
 		return nil, fmt.Errorf("%w: the history of the actor cannot be read: %s", ErrNothing, a.Broken)
 	case !a.Alive:
 		return nil, fmt.Errorf("%w: the actor did not live at %s", ErrNothing, at)
+	case a.Erased():
+		return nil, fmt.Errorf("%w: what the actor was at %s was erased", ErrNothing, at)
 	}
 	if to.Namespace == "" {
 		to.Namespace = a.Namespace
@@ -120,6 +122,8 @@ func Undo(ctx context.Context, c *remote.Client, r *replay.Reader, hash schemas.
 		return nil, fmt.Errorf("%w: the history of the actor up to there cannot be read: %s", ErrNothing, was.Broken)
 	case !was.Alive:
 		return nil, fmt.Errorf("%w: the actor did not live then; to end its life, destroy it", ErrNothing)
+	case was.Erased():
+		return nil, fmt.Errorf("%w: what the actor was then was erased", ErrNothing)
 	}
 	if len(undone.Undone) == 0 {
 		return nil, fmt.Errorf("%w: nothing has changed the actor since then", ErrNothing)

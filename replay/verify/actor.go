@@ -18,6 +18,7 @@ const (
 	reasonTimeout = "it had timed out"
 	reasonParked  = "it had been set aside, and did not run"
 	reasonLarge   = "it had made more than fits into a record"
+	reasonErased  = "its contents were erased"
 )
 
 // ReasonNoKind is that of all outcomes of an actor whose kind the registry does not have.
@@ -94,6 +95,8 @@ func (h *history) check(ctx context.Context, e *replay.Event) error {
 		reason = reasonGone
 	case h.now.Broken != "":
 		reason = reasonBroken
+	case o.GetSealed().GetErased() || (h.now.Erased() && !creates(o)):
+		reason = reasonErased
 	case cfg.MaxDifferences > 0 && s.Differing >= cfg.MaxDifferences:
 		reason = reasonEnough
 	case o.Parked > 0:

@@ -69,7 +69,7 @@ func answerOf(o *actorlogv1.Outcome) (by caller, number uint32, a answer, ok boo
 	by = caller{partition: origin.Partition, ref: origin.Ref, actor: hash}
 	a.outcome = &actorlogv1.Outcome{
 		Ref: o.Ref, Actor: o.Actor, ResultJson: o.ResultJson, Error: o.Error, Lifecycle: o.Lifecycle, Repeats: o.Repeats, Enqueued: o.Enqueued,
-		RefusedSince: o.RefusedSince,
+		RefusedSince: o.RefusedSince, Sealed: o.Sealed,
 	}
 	a.kept = o.RefusedSince == nil && !isError(o.Error, actor.ErrStaleCall) && !isError(o.Error, actor.ErrTooLate) &&
 		!isError(o.Error, actor.ErrActionNotFound) && !isError(o.Error, actor.ErrKindNotFound)

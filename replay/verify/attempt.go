@@ -38,7 +38,9 @@ type attempt struct {
 	// ambiguous is the most answers that a call has. Calls unanswered, and a step unrecorded, are not in the history.
 	ambiguous int
 	// late: a call was answered after its caller had stopped waiting, who saw something else.
-	late       bool
+	late bool
+	// erased: what a call was answered was erased since.
+	erased     bool
 	unanswered []unanswered
 	steps      uint32
 	unrecorded string
@@ -133,6 +135,7 @@ func (x *attempt) Ask(ctx context.Context, hash schemas.Hash, a *actorlogv1.Acti
 	}
 	o := pick(found, x.answer)
 	x.late = x.late || isError(o.GetError(), actor.ErrTooLate)
+	x.erased = x.erased || o.GetSealed().GetErased()
 	x.ambiguous = max(x.ambiguous, len(found))
 	if o == nil {
 		to := hash.String()

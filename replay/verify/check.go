@@ -195,6 +195,9 @@ func (x *attempt) unsure() string {
 	if slices.ContainsFunc(x.unanswered, func(u unanswered) bool { return !u.known || o.Error != nil }) {
 		return "a call of it was not answered, or the answer is not kept any more"
 	}
+	if x.erased {
+		return "what a call of it was answered was erased"
+	}
 	if x.ambiguous > 1 {
 		return "a call of it was answered more than once, in different ways"
 	}

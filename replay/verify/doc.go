@@ -12,7 +12,7 @@
 // # What cannot be checked
 //
 // An outcome is counted as not checked, with the reason, and never as the same, if nobody can tell: the action timed out, or was set aside or too large, which is the
-// worker's doing; it differs, and what it looked at is not recorded (vars, headers that have expired, the worker's name), or an answer to it has expired.
+// worker's doing; its contents were erased; it differs, and what it looked at is not recorded (vars, headers that have expired, the worker's name), or an answer to it has expired.
 // An action that looks at such things and comes to the same outcome is the same.
 //
 // What an action does outside of the log, and not in a step, it does again: verify runs the code.
