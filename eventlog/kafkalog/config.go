@@ -37,8 +37,8 @@ const (
 	DefaultRebalanceTimeout = 60 * time.Second
 )
 
-// KeysCompactionLag is the longest time after which a key that was destroyed is up for compaction. Brokers take their time to do it, some minutes at most if
-// they are not overloaded.
+// KeysCompactionLag is the time after which a key that was destroyed is up for compaction, when something is written to its partition: Apache Kafka closes segments at writes alone. Brokers take their time to do
+// it, some minutes at most if they are not overloaded.
 const KeysCompactionLag = time.Hour
 
 // Group protocols: how members of a group agree on who has which partition.

@@ -119,14 +119,19 @@ func (r *Report) judge(stores int) {
 			r.awaits("The canary is in %d entries of other actors in %s: what has left the actor is not its own any more, and has to be erased there.", k.Elsewhere, k.Place)
 		}
 	}
+	erased := r.Done != nil
+	for _, k := range r.Kept {
+		erased = erased || k.Erased > 0
+	}
+	switch {
+	case r.Keys.Awaiting > 0:
+		r.awaits("%d wrapped keys stay on the disks of the brokers until they compact the topic, which they do when something is written to its partition an hour later (never, with the embedded broker). "+
+			"Until then, who has them and the master key could unseal what was sealed; actorlog rekey to a new master key ends that as well.", r.Keys.Awaiting)
+	case erased:
+		r.awaits("0 wrapped keys stay on the disks of the brokers.")
+	}
 	if r.Done == nil {
 		return
-	}
-	if r.Keys.Awaiting > 0 {
-		r.awaits("%d wrapped keys stay on the disks of the brokers until they compact the topic, about an hour later (never, with the embedded broker). "+
-			"Until then, who has them and the master key could unseal what was sealed; actorlog rekey to a new master key ends that as well.", r.Keys.Awaiting)
-	} else {
-		r.awaits("0 wrapped keys stay.")
 	}
 	for _, t := range r.Tables {
 		if t.Open > 0 {
