@@ -47,3 +47,22 @@ func ExampleActor() {
 	// increment returned 3, and now 6
 	// false 1 1
 }
+
+// All actors of a log on the same code: nothing differs. A sample of them is verified with a number in place of 0.
+func ExampleAll() {
+	actortest.Run(func(w *actortest.World) {
+		ctx := context.Background()
+		for _, key := range []string{"a", "b", "c"} {
+			if _, err := counter.Increment.Call(ctx, counter.Kind.GetOrCreate(w.Client, key), 3); err != nil {
+				panic(err)
+			}
+		}
+		log := w.Cluster.Client()
+		defer log.Close()
+		code := actor.NewRegistry()
+		counter.Register(code)
+		sum, err := verify.All(ctx, replay.NewReader(log, replay.Options{}), 0, 0, verify.Config{Registry: code})
+		fmt.Println(sum.Actors, sum.Clean(), err)
+	}, counter.Register)
+	// Output: 3 true <nil>
+}
