@@ -261,8 +261,17 @@ func (r *report) summary(s *verify.Summary) error {
 			Reasons         map[string]int `json:"reasons,omitempty"`
 		}{"summary", s.Clean(), s.Actors, s.ActorsDiffering, s.Outcomes, s.Same, s.Differing, s.NotChecked, s.Reasons})
 	}
-	_, err := fmt.Fprintf(r.w, "%d actors, %d outcomes: %d the same, %d different (of %d actors), %d not checked\n",
-		s.Actors, s.Outcomes, s.Same, s.Differing, s.ActorsDiffering, s.NotChecked)
+	actors := func(n int) string {
+		if n == 1 {
+			return "1 actor"
+		}
+		return fmt.Sprint(n, " actors")
+	}
+	of := ""
+	if s.ActorsDiffering > 0 {
+		of = " (of " + actors(s.ActorsDiffering) + ")"
+	}
+	_, err := fmt.Fprintf(r.w, "%s, %d outcomes: %d the same, %d different%s, %d not checked\n", actors(s.Actors), s.Outcomes, s.Same, s.Differing, of, s.NotChecked)
 	for _, reason := range slices.Sorted(maps.Keys(s.Reasons)) {
 		if err == nil {
 			_, err = fmt.Fprintf(r.w, "  not checked: %d because %s\n", s.Reasons[reason], reason)
