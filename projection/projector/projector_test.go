@@ -30,7 +30,7 @@ type tables struct {
 	events map[schemas.Position]projection.Event
 	actors map[schemas.Hash]projection.Actor
 	places map[int32]projection.Place
-	// fault is asked before each part of a write, and before a load: 0 events, 1 actors, 2 places, 3 a load.
+	// fault is asked before each part of a write, and before a load: 0 events, 1 actors, 2 erasures and places, 3 a load.
 	fault  func(part int) error
 	writes int
 	// loaded counts actors that were asked for; largest is the most events of a batch.
@@ -97,6 +97,9 @@ func (t *tables) Write(_ context.Context, b *projection.Batch) error {
 			t.actors[a.Hash] = a
 		}
 	}
+	if err := t.fault(2); err != nil {
+		return err
+	}
 	for _, e := range b.Erasures {
 		if _, counts := t.events[e.Position]; !counts {
 			continue
@@ -107,9 +110,6 @@ func (t *tables) Write(_ context.Context, b *projection.Batch) error {
 				t.events[p] = row
 			}
 		}
-	}
-	if err := t.fault(2); err != nil {
-		return err
 	}
 	for _, p := range b.Places {
 		if p.Next > t.places[p.Shard].Next {
