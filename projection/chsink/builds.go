@@ -95,6 +95,9 @@ func (db *DB) Prepare(ctx context.Context) error {
 			return err
 		}
 	}
+	if changed == nil && !slices.ContainsFunc(builds, func(b Build) bool { return b.Current }) {
+		return db.Switch(ctx, builds[0].Number) // who made the first one died before
+	}
 	return changed
 }
 

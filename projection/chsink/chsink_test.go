@@ -525,6 +525,23 @@ func TestRebuild_AfterTablesWereChangedByHand(t *testing.T) {
 	}
 }
 
+// The first projector died when it had made the tables of the first build, and not yet the views.
+func TestPrepare_AfterADeathBeforeTheViews(t *testing.T) {
+	t.Parallel()
+	db, name := database(t, nil)
+	run(t, "TRUNCATE TABLE "+name+".switches")
+	for _, view := range []string{"events", "actors", "broadcasts", "schedules", "connections", "parked"} {
+		run(t, "DROP VIEW "+name+"."+view+" SYNC")
+	}
+	require.NoError(t, db.Prepare(t.Context()))
+	builds, err := db.Builds(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []chsink.Build{{Number: 1, Current: true, Schema: 1}}, builds)
+	for _, view := range []string{"events", "actors", "broadcasts", "schedules", "connections", "parked"} {
+		require.Equal(t, "0", one(t, "SELECT toString(count()) FROM "+name+"."+view))
+	}
+}
+
 func TestShows(t *testing.T) {
 	t.Parallel()
 	db, name := database(t, nil)

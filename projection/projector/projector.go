@@ -93,8 +93,8 @@ type Projector struct {
 	log  eventlog.Log
 	sink projection.Sink
 	cfg  Config
-	// next and ends are by shard; -1 as long as it is not known.
-	next, ends []atomic.Int64
+	// next, and the bounds of the log, are by shard; -1 as long as it is not known.
+	next, starts, ends []atomic.Int64
 	// kept is up to where the sink has said that it has a shard.
 	kept []atomic.Int64
 }
@@ -103,7 +103,7 @@ type Projector struct {
 func New(log eventlog.Log, sink projection.Sink, cfg Config) *Projector {
 	cfg.setDefaults()
 	n := log.Partitions()
-	p := &Projector{log: log, sink: sink, cfg: cfg, next: make([]atomic.Int64, n), ends: make([]atomic.Int64, n), kept: make([]atomic.Int64, n)}
+	p := &Projector{log: log, sink: sink, cfg: cfg, next: make([]atomic.Int64, n), starts: make([]atomic.Int64, n), ends: make([]atomic.Int64, n), kept: make([]atomic.Int64, n)}
 	for i := range p.next {
 		p.next[i].Store(-1)
 		p.ends[i].Store(-1)
@@ -111,11 +111,15 @@ func New(log eventlog.Log, sink projection.Sink, cfg Config) *Projector {
 	return p
 }
 
-// Lag of all shards of which it is known. It is safe for concurrent use.
+// Lag of all shards of which it is known. As long as the sink has not said how far it is, that is all that the log has. It is safe for concurrent use.
 func (p *Projector) Lag() []Lag {
 	all := make([]Lag, 0, len(p.next))
 	for i := range p.next {
-		if next, end := p.next[i].Load(), p.ends[i].Load(); next >= 0 && end >= 0 {
+		next, end := p.next[i].Load(), p.ends[i].Load()
+		if next < 0 {
+			next = p.starts[i].Load()
+		}
+		if end >= 0 {
 			all = append(all, Lag{Shard: int32(i), Next: next, End: end})
 		}
 	}
@@ -125,15 +129,19 @@ func (p *Projector) Lag() []Lag {
 // Run projects until ctx ends; then it returns nil. An error says that it cannot go on: the log cannot be read, has records of a newer version, or is shorter than what
 // was projected of it; or the sink has lost what it had, and another Projector has to begin where it is now. It is called once.
 func (p *Projector) Run(ctx context.Context) error {
-	r, err := p.open(ctx)
-	if err != nil {
-		return ended(ctx, err)
-	}
-	defer r.tail.Close()
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return r.read(ctx) })
-	group.Go(func() error { return p.write(ctx, r) })
-	group.Go(func() error { return p.measure(ctx) })
+	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error { return p.measure(running) })
+	group.Go(func() error {
+		r, err := p.open(running)
+		if err != nil {
+			return err
+		}
+		defer r.tail.Close()
+		halves, running := errgroup.WithContext(running)
+		halves.Go(func() error { return r.read(running) })
+		halves.Go(func() error { return p.write(running, r) })
+		return halves.Wait()
+	})
 	return ended(ctx, group.Wait())
 }
 
@@ -286,7 +294,8 @@ func (p *Projector) measure(ctx context.Context) error {
 	for {
 		for shard := range p.log.Partitions() {
 			// What cannot be asked now keeps its last answer.
-			if _, end, err := p.log.Bounds(ctx, eventlog.Events, shard); err == nil {
+			if start, end, err := p.log.Bounds(ctx, eventlog.Events, shard); err == nil {
+				p.starts[shard].Store(start)
 				p.ends[shard].Store(end)
 			}
 		}

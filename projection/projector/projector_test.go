@@ -430,3 +430,38 @@ func TestRun_BatchesByBytes(t *testing.T) {
 		require.Greater(t, most, 100<<10)
 	})
 }
+
+// Who starts while the sink is away says how much there is to project, as far as it can know.
+func TestLag_SinkAwayFromTheStart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cluster, _ := world(t, seed.New(t), 500)
+		log := cluster.Client()
+		defer log.Close()
+		p := projector.New(log, nowhere{}, projector.Config{})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- p.Run(ctx) }()
+		time.Sleep(time.Minute)
+		want := int64(0)
+		for shard := range int32(shards) {
+			_, end, err := log.Bounds(t.Context(), eventlog.Events, shard)
+			require.NoError(t, err)
+			want += end
+		}
+		lag := int64(0)
+		for _, l := range p.Lag() {
+			lag += l.Records()
+		}
+		require.Equal(t, want, lag)
+		cancel()
+		require.NoError(t, <-done)
+	})
+}
+
+// nowhere is a sink that is away.
+type nowhere struct{ projection.Sink }
+
+func (nowhere) Places(context.Context) ([]projection.Place, error) {
+	return nil, errors.New("connection refused")
+}

@@ -54,6 +54,7 @@ func (p Projector) Run(ctx context.Context, brokers eventlog.Log, db *chsink.DB,
 		if usable {
 			f.steer(ctx, builds)
 		}
+		f.measure(ctx)
 		switch {
 		case err == nil:
 			told = time.Time{}
@@ -83,6 +84,8 @@ type fleet struct {
 
 	mu      sync.Mutex
 	running map[uint32]*filling
+	// all is what the log has, as long as it is not known which builds there are.
+	all []projector.Lag
 }
 
 // filling is the projector of one build.
@@ -102,6 +105,22 @@ func (f *fleet) wait() {
 		b.cancel()
 		<-b.done
 	}
+}
+
+// measure looks what there is to project while ClickHouse has not said which builds there are.
+func (f *fleet) measure(ctx context.Context) {
+	f.mu.Lock()
+	known := len(f.running) > 0
+	f.mu.Unlock()
+	var all []projector.Lag
+	for shard := int32(0); shard < f.brokers.Partitions() && !known; shard++ {
+		if start, end, err := f.brokers.Bounds(ctx, eventlog.Events, shard); err == nil {
+			all = append(all, projector.Lag{Shard: shard, Next: start, End: end})
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.all = all
 }
 
 // steer starts the projectors of builds that are new, and ends those of builds that were dropped.
@@ -227,7 +246,7 @@ func (b *filling) lag() ([]projector.Lag, bool) {
 }
 
 var (
-	lagRecords = prometheus.NewDesc("actorlog_projection_lag_records", "Records of the events topic that are not projected yet.", []string{"build", "shard"}, nil)
+	lagRecords = prometheus.NewDesc("actorlog_projection_lag_records", "Records of the events topic that are not projected yet: all, as long as ClickHouse has not said how far it is, and of no build, as long as it has not said which there are.", []string{"build", "shard"}, nil)
 	nextOffset = prometheus.NewDesc("actorlog_projection_next_offset", "Offset in the events topic up to which all is projected.", []string{"build", "shard"}, nil)
 	buildShown = prometheus.NewDesc("actorlog_projection_current", "1 for the build that the views show.", []string{"build"}, nil)
 )
@@ -259,6 +278,9 @@ func (f *fleet) Describe(ch chan<- *prometheus.Desc) {
 func (f *fleet) Collect(ch chan<- prometheus.Metric) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	for _, l := range f.all {
+		ch <- prometheus.MustNewConstMetric(lagRecords, prometheus.GaugeValue, float64(l.Records()), "", strconv.FormatInt(int64(l.Shard), 10))
+	}
 	for number, b := range f.running {
 		label := strconv.FormatUint(uint64(number), 10)
 		shards, current := b.lag()
