@@ -40,8 +40,11 @@ type either struct {
 func inTurn[Q, A any](e *either, ctx context.Context, q Q, ask func(audit.Store, context.Context, Q) (A, error)) (A, error) {
 	var a A
 	err := e.shows(ctx)
-	if err == nil {
+	switch {
+	case err == nil:
 		a, err = ask(e.first, ctx, q)
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return a, audit.ErrTimeout
 	}
 	away := errors.Is(err, chsink.ErrUnavailable) || errors.Is(err, chsink.ErrNoProjection) || errors.Is(err, chsink.ErrOtherLog)
 	if away && ctx.Err() == nil {
