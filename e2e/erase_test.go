@@ -26,7 +26,7 @@ func filesWith(t *testing.T, text string, dirs ...string) (found []string) {
 	for _, dir := range dirs {
 		_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 			if err != nil || !e.Type().IsRegular() {
-				return nil // gone meanwhile
+				return nil //nolint:nilerr // gone meanwhile
 			}
 			if b, err := os.ReadFile(path); err == nil && bytes.Contains(b, []byte(text)) {
 				found = append(found, path)

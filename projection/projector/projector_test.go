@@ -416,8 +416,8 @@ func TestRun_BatchesByBytes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cluster := memlog.NewCluster(shards)
-		append := func(shard int32, r eventlog.Record) int64 { return cluster.Inject(eventlog.Events, shard, r) }
-		w := randomlog.New(seed.New(t), shards, append)
+		write := func(shard int32, r eventlog.Record) int64 { return cluster.Inject(eventlog.Events, shard, r) }
+		w := randomlog.New(seed.New(t), shards, write)
 		w.Large = 20 << 10
 		w.Write(500)
 		sink := newTables()
