@@ -39,7 +39,7 @@ type projectionStatus struct {
 // Run implements the command.
 func (c *projectionStatus) Run(ctx context.Context, log *zap.Logger) error {
 	return open(c.ClickHouse, log, func(db *chsink.DB) error {
-		l, err := c.Brokers.Open(ctx, c.Topics, "cli", log)
+		l, err := c.Brokers.OpenExisting(ctx, c.Topics, log)
 		if err != nil {
 			return err
 		}
@@ -129,7 +129,7 @@ func (c *projectionSwitch) Run(ctx context.Context, log *zap.Logger) error {
 		if c.Force {
 			return switched(c.Build, db.Switch(ctx, c.Build))
 		}
-		l, err := c.Brokers.Open(ctx, c.Topics, "cli", log)
+		l, err := c.Brokers.OpenExisting(ctx, c.Topics, log)
 		if err != nil {
 			return err
 		}
