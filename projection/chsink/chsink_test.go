@@ -290,7 +290,8 @@ func TestExactlyOnce_ConnectionsAreCut(t *testing.T) {
 		if err != nil {
 			continue // cut
 		}
-		ctx, kill := context.WithTimeout(t.Context(), time.Duration(20+rng.IntN(150))*time.Millisecond)
+		// Longer lives and fewer cuts as time goes on: a mutation that erases may need more time than the first ones have, and each of them begins another one.
+		ctx, kill := context.WithTimeout(t.Context(), time.Duration(20+rng.IntN(150)+10*round)*time.Millisecond)
 		p := projector.New(log, sink, projector.Config{MaxRows: 20 + rng.IntN(200), MaxDelay: 5 * time.Millisecond, CacheBytes: 1 + rng.IntN(1<<16), RetryAfter: time.Millisecond})
 		stop := make(chan struct{})
 		var cutter sync.WaitGroup
@@ -299,7 +300,7 @@ func TestExactlyOnce_ConnectionsAreCut(t *testing.T) {
 				select {
 				case <-stop:
 					return
-				case <-time.After(time.Duration(5+10*(round%12)) * time.Millisecond):
+				case <-time.After(time.Duration(5+10*(round%12)+2*round) * time.Millisecond):
 					link.cut()
 				}
 			}
