@@ -343,7 +343,7 @@ func (s *stack) dashboards(projector bool) {
 			}
 		}
 		require.NoError(s.t, json.NewDecoder(resp.Body).Decode(&answer))
-		require.Equal(s.t, "success", answer.Status, "%s: %s", expr, respond.Error)
+		require.Equal(s.t, "success", answer.Status, "%s: %s", expr, answer.Error)
 		for _, r := range answer.Data.Result {
 			if r.Value[1] != "NaN" {
 				results++
