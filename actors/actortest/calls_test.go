@@ -212,7 +212,7 @@ func TestCallOfTheSender(t *testing.T) {
 func TestCallTimesOut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var calleeDeadline time.Duration
+		calleeDeadline := make(chan time.Duration, 1)
 		w := actortest.NewWith(t, host.Config{ActionTimeout: 10 * time.Second}, rules{
 			"call": func(_ *node, c *actor.Ctx) (string, error) {
 				time.Sleep(4 * time.Second)
@@ -220,7 +220,7 @@ func TestCallTimesOut(t *testing.T) {
 			},
 			"hang": func(_ *node, c *actor.Ctx) (string, error) {
 				d, _ := c.Deadline()
-				calleeDeadline = time.Until(d)
+				calleeDeadline <- time.Until(d)
 				<-c.Done()
 				return "", c.Err()
 			},
@@ -229,7 +229,7 @@ func TestCallTimesOut(t *testing.T) {
 		_, err := run.Call(t.Context(), at(w.Client, "a"), "call")
 		require.ErrorIs(t, err, actor.ErrTimedOut)
 		require.Equal(t, 10*time.Second, time.Since(began))
-		require.Equal(t, 6*time.Second, calleeDeadline, "what is left of the caller's time")
+		require.Equal(t, 6*time.Second, <-calleeDeadline, "what is left of the caller's time")
 		time.Sleep(time.Second)
 		require.Empty(t, logOf(t, w, "a"))
 		require.Empty(t, logOf(t, w, "b"))
