@@ -74,6 +74,7 @@ func run() error {
 	proxy := flag.String("broker-proxy", "", "through which the brokers are reached")
 	id := flag.String("id", "", "of the worker")
 	data := flag.String("data", "", "directory of the local store")
+	parkAfter := flag.Int("park-after", 0, "how many deaths set an action aside; 0 is the default of workers")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -85,7 +86,7 @@ func run() error {
 	registry := actor.NewRegistry()
 	register(registry)
 	registerDice(registry)
-	worker, err := host.Open(log, registry, host.Config{ID: *id, DataDir: *data, ActionTimeout: 5 * time.Second, DrainTimeout: time.Second})
+	worker, err := host.Open(log, registry, host.Config{ID: *id, DataDir: *data, ActionTimeout: 5 * time.Second, DrainTimeout: time.Second, ParkAfter: *parkAfter})
 	if err != nil {
 		return err
 	}

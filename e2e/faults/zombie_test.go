@@ -47,7 +47,7 @@ func TestMatrixZombie(t *testing.T) {
 	}
 	address, prefix := w.brokers.flags()[1], w.brokers.flags()[3]
 	for i := range w.workers {
-		args := []string{"--brokers", address, "--prefix", prefix, "--data", t.TempDir()}
+		args := append([]string{"--brokers", address, "--prefix", prefix, "--data", t.TempDir()}, process.Blameless...)
 		if i == 0 {
 			args = append(args, "--broker-proxy", proxy.URL(), "--id", zombie)
 		}
